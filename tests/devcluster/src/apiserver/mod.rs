@@ -1,0 +1,5 @@
+//! The API server.
+
+pub mod schema;
+pub mod smd;
+pub mod strategic;
