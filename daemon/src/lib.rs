@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The Kubernetes operator for Neo4j Enterprise, as a library with a thin `main`.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod reconcile;
