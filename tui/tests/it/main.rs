@@ -1,0 +1,7 @@
+//! Black-box tests: neotop as a process under a pseudo-terminal, in front of a daemon that speaks HTTP.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod daemon;
+mod once;
+mod pty;
+mod screen;
