@@ -23,12 +23,20 @@ pub struct Exit {
 impl Exit {
     /// A process that did its work.
     pub fn completed() -> Self {
-        Self { code: 0, reason: String::new(), message: None }
+        Self {
+            code: 0,
+            reason: String::new(),
+            message: None,
+        }
     }
 
     /// A process that failed with this code.
     pub fn failed(code: i32, message: impl Into<String>) -> Self {
-        Self { code, reason: String::new(), message: Some(message.into()) }
+        Self {
+            code,
+            reason: String::new(),
+            message: Some(message.into()),
+        }
     }
 }
 
