@@ -1,5 +1,161 @@
-//! The API server.
+//! The API server: one store, one service, two front doors.
+//!
+//! A [`Server`] is a tower service over HTTP requests. [`Server::client`] hands out a kube client that calls it in process, without a
+//! socket, so tests run under tokio's paused time; [`Server::serve`] puts it on a loopback port for kubectl and other processes.
+//!
+//! Where to look:
+//!
+//! | module | one idea |
+//! |---|---|
+//! | `store` | every object in one ordered map, one revision counter, a ring of events |
+//! | `watch` | a cursor over that ring, turned into what one watcher may see |
+//! | `kinds` | which resources there are: the built-in table, and those that definitions add |
+//! | `registry` | what create, update, patch, apply and delete mean: rules in front of the store |
+//! | `crd` | custom resource definitions: names, conditions, rules, clean-up |
+//! | [`schema`], `builtin`, [`strategic`], [`smd`] | validation and defaults, strategic merge, server-side apply |
+//! | `http` | requests in, replies out: paths, parameters, bodies, media types, discovery, OpenAPI |
+//! | [`fault`], [`clock`], `audit` | what tests hold: faults at numbered points, time and chance, the requests made |
+//!
+//! It leaves to others whatever a real cluster runs outside its API server: controllers, garbage collection, the kubelet.
 
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+mod audit;
+pub mod clock;
+pub mod fault;
+mod http;
 pub mod schema;
 pub mod smd;
+mod status;
 pub mod strategic;
+
+pub use audit::RequestRecord;
+pub use clock::{Clock, ManualClock, TokioClock};
+pub use fault::{Delivery, Hooks, NoFaults, Point, Verdict};
+pub use status::Failure;
+
+use self::{audit::Audit, clock::Chance};
+
+/// What a server is started with.
+#[derive(Clone)]
+pub struct Options {
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The plan of faults.
+    pub hooks: Arc<dyn Hooks>,
+    /// Seed of uids, generated names and addresses.
+    pub seed: u64,
+    /// The bearer token that the loopback door asks for.
+    pub token: String,
+    /// The minor version of Kubernetes that `/version` names.
+    pub minor: u16,
+    /// How many events are kept: a watcher or a page further behind than that gets 410.
+    pub history: usize,
+    /// How many requests [`Server::requests`] remembers.
+    pub requests: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(TokioClock::starting_at(jiff::Timestamp::now())),
+            hooks: Arc::new(NoFaults),
+            seed: 0,
+            token: random_token(),
+            minor: 33,
+            history: 10_000,
+            requests: 100_000,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("seed", &self.seed)
+            .field("minor", &self.minor)
+            .field("history", &self.history)
+            .field("requests", &self.requests)
+            .finish_non_exhaustive()
+    }
+}
+
+/// 32 hexadecimal digits from the operating system; where it has none to give, the door stays shut (no request carries this token).
+fn random_token() -> String {
+    let mut bytes = [0u8; 16];
+    match rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes) {
+        Ok(()) => bytes.iter().map(|b| format!("{b:02x}")).collect(),
+        Err(_) => String::new(),
+    }
+}
+
+/// What all parts of a server share.
+struct Inner {
+    clock: Arc<dyn Clock>,
+    hooks: Arc<dyn Hooks>,
+    chance: Chance,
+    token: String,
+    minor: u16,
+    audit: Audit,
+}
+
+/// An API server. Clones are the same server.
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// A server with the namespaces `default` and `kube-system` and nothing else.
+    pub fn new(options: Options) -> Self {
+        let inner = Inner {
+            clock: options.clock,
+            hooks: options.hooks,
+            chance: Chance::new(options.seed),
+            token: options.token,
+            minor: options.minor,
+            audit: Audit::new(options.requests),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// A client that calls this server in process. It needs a tokio runtime, as every kube client does.
+    pub fn client(&self, default_namespace: &str) -> kube::Client {
+        kube::Client::new(http::Door::in_process(self.clone()), default_namespace)
+    }
+
+    /// Serves on `listener` until `shutdown` is cancelled, then lets open requests end for at most a second.
+    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
+        http::serve::serve(self.clone(), listener, shutdown).await;
+    }
+
+    /// The text of a kubeconfig that reaches this server at `address`.
+    pub fn kubeconfig(&self, address: SocketAddr) -> String {
+        let token = &self.inner.token;
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: devcluster\n\
+             clusters:\n- name: devcluster\n  cluster:\n    server: http://{address}\n\
+             users:\n- name: admin\n  user:\n    token: {token}\n\
+             contexts:\n- name: devcluster\n  context:\n    cluster: devcluster\n    user: admin\n    namespace: default\n"
+        )
+    }
+
+    /// The last requests, oldest first.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.inner.audit.all()
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget_requests(&self) {
+        self.inner.audit.clear();
+    }
+}
