@@ -522,6 +522,46 @@ impl Executor {
         }
     }
 
+    /// Creates an object that stands for itself, without hash and owner, such as an Event.
+    pub async fn post(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        body: &Value,
+        requests: &Requests,
+    ) -> Result<Value, EffectError> {
+        self.may_write()?;
+        let resource = Resource::of(kind);
+        let parameters = PostParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let request = Request::new(resource.collection(namespace)).create(&parameters, body.to_string().into_bytes());
+        self.send("create", resource, &label(kind, namespace, name), request, requests)
+            .await
+    }
+
+    /// Sends a merge patch, for objects that have no other writer, such as our Events.
+    pub async fn patch_merge(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        body: &Value,
+        requests: &Requests,
+    ) -> Result<Value, EffectError> {
+        self.may_write()?;
+        let resource = Resource::of(kind);
+        let parameters = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let request = Request::new(resource.collection(namespace)).patch(name, &parameters, &Patch::Merge(body));
+        self.send("patch", resource, &label(kind, namespace, name), request, requests)
+            .await
+    }
+
     /// Applies a whole status on the subresource. `uid` guards against an object that was created anew.
     pub async fn apply_status(
         &self,

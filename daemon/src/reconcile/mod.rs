@@ -14,16 +14,27 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use neo4j_operator_shared::{Kind, reconciles::Outcome};
 
+pub mod board;
+pub mod conditions;
+pub mod events;
 pub mod executor;
 mod failure;
 mod managed_fields;
 pub mod manifest;
+pub mod ownership;
 mod run;
+pub mod status;
+#[cfg(test)]
+pub(crate) mod testing;
 
+pub use board::{Board, BoardObserver};
+pub use conditions::Conditions;
+pub use events::{EventReason, Events, Subject};
 pub use executor::{Effect, EffectError, Executor, How, Live, Written};
 pub use failure::{ErrorType, Failure, category};
 pub use manifest::{Claim, Manifest, Resource};
 pub use run::{Phase, Requests, Run};
+pub use status::{StatusTarget, StatusWrite, StatusWriter};
 
 /// The name of our field manager, and the value of `app.kubernetes.io/managed-by`.
 pub const MANAGER: &str = "neo4j-operator";
@@ -64,6 +75,12 @@ pub struct Context {
     pub client: kube::Client,
     /// Performs every write to Kubernetes.
     pub executor: Executor,
+    /// Writes statuses.
+    pub status: StatusWriter,
+    /// Takes events about custom resources.
+    pub events: Events,
+    /// What is known of the clusters.
+    pub board: Board,
     /// Wall time.
     pub clock: Clock,
 }
