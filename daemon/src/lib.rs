@@ -1,5 +1,6 @@
 //! The Kubernetes operator for Neo4j Enterprise, as a library with a thin `main`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod neo4j;
 pub mod reconcile;
 pub mod telemetry;

@@ -81,6 +81,8 @@ pub struct Context {
     pub events: Events,
     /// What is known of the clusters.
     pub board: Board,
+    /// Clusters of Neo4j and the connections to them.
+    pub neo4j: crate::neo4j::Registry,
     /// Wall time.
     pub clock: Clock,
 }
