@@ -113,6 +113,7 @@ fn parse_patch(text: &str) -> Patch {
     };
     Patch {
         merge: flags.contains('m'),
+        replace: flags.contains('p'),
         retain_keys: flags.contains('r'),
         key,
     }

@@ -57,6 +57,7 @@ pub(in crate::apiserver) enum Default {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::apiserver) struct Patch {
     pub(in crate::apiserver) merge: bool,
+    pub(in crate::apiserver) replace: bool,
     pub(in crate::apiserver) retain_keys: bool,
     pub(in crate::apiserver) key: Option<String>,
 }
