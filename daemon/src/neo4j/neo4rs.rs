@@ -415,3 +415,6 @@ mod trust_file {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -617,3 +617,6 @@ pub(super) fn jittered(duration: Duration) -> Duration {
     let random = uuid::Uuid::new_v4().as_u128() % 2001;
     duration.mul_f64(0.9 + random as f64 / 10_000.0)
 }
+
+#[cfg(test)]
+mod tests;
