@@ -1,6 +1,9 @@
 //! The Kubernetes operator for Neo4j Enterprise, as a library with a thin `main`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod cache;
+pub mod kube;
 pub mod neo4j;
+pub mod queue;
 pub mod reconcile;
 pub mod telemetry;

@@ -14,6 +14,8 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use neo4j_operator_shared::{Kind, reconciles::Outcome};
 
+use crate::cache::Router;
+
 pub mod board;
 pub mod conditions;
 pub mod events;
@@ -26,6 +28,7 @@ mod run;
 pub mod status;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod worker;
 
 pub use board::{Board, BoardObserver};
 pub use conditions::Conditions;
@@ -73,6 +76,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Context {
     /// Client of the API server; reads go through the cache, writes through the executor.
     pub client: kube::Client,
+    /// Answers every read of Kubernetes.
+    pub cache: Router,
     /// Performs every write to Kubernetes.
     pub executor: Executor,
     /// Writes statuses.

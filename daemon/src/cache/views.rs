@@ -1,0 +1,590 @@
+//! What the operator keeps of each kind: the fields that some reconciler reads, decoded straight from the
+//! server's JSON. A field that nobody reads is not here, and costs neither time nor memory.
+
+use jiff::Timestamp;
+use neo4j_operator_shared::Kind;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::meta::{Meta, Pairs};
+
+/// A projection of one kind.
+pub trait View: DeserializeOwned + Clone + Send + Sync + 'static {
+    /// The kind.
+    const KIND: Kind;
+    /// Whether metadata is all that is asked of the server.
+    const METADATA_ONLY: bool = false;
+    /// Its metadata.
+    fn meta(&self) -> &Meta;
+    /// Bytes on the heap that belong to it, without the struct itself.
+    fn bytes(&self) -> usize {
+        self.meta().bytes()
+    }
+    /// Whether `self` differs from an earlier state in a way that an owner has to look at.
+    fn differs(&self, before: &Self) -> bool {
+        self.meta().resource_version != before.meta().resource_version
+    }
+}
+
+/// Views that are nothing but metadata.
+macro_rules! metadata_views {
+    ($($(#[$doc:meta])* $name:ident = $kind:ident;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+            pub struct $name {
+                /// Metadata.
+                pub metadata: Meta,
+            }
+
+            impl View for $name {
+                const KIND: Kind = Kind::$kind;
+                const METADATA_ONLY: bool = true;
+                fn meta(&self) -> &Meta {
+                    &self.metadata
+                }
+            }
+        )*
+    };
+}
+
+metadata_views! {
+    /// A ConfigMap: what it says is compared by the hash of what we wrote.
+    ConfigMapView = ConfigMap;
+    /// A Secret without its data, which is never kept.
+    SecretMeta = Secret;
+    /// A ServiceAccount.
+    ServiceAccountView = ServiceAccount;
+}
+
+/// Reads an absent or null field as the default.
+fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+// === StatefulSet ===
+
+/// A StatefulSet.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "RawStatefulSet")]
+pub struct StatefulSetView {
+    /// Metadata.
+    pub metadata: Meta,
+    /// Pods asked for.
+    pub replicas: i32,
+    /// Ordinals below this keep their revision.
+    pub partition: i32,
+    /// Our annotations on the pod template.
+    pub template_annotations: Pairs,
+    /// Image of the first container.
+    pub image: Option<Box<str>>,
+    /// Storage that each claim template asks for, with the template's name.
+    pub storage: Box<[(Box<str>, Box<str>)]>,
+    /// Generation that the status speaks of.
+    pub observed_generation: Option<i64>,
+    /// Pods that exist.
+    pub current: i32,
+    /// Pods that are ready.
+    pub ready: i32,
+    /// Pods of the newest revision.
+    pub updated: i32,
+    /// Revision of the pods below the partition.
+    pub current_revision: Option<Box<str>>,
+    /// The newest revision.
+    pub update_revision: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct RawStatefulSet {
+    metadata: Meta,
+    #[serde(default)]
+    spec: RawStatefulSetSpec,
+    #[serde(default)]
+    status: RawStatefulSetStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawStatefulSetSpec {
+    replicas: Option<i32>,
+    update_strategy: Option<RawStrategy>,
+    template: RawTemplate,
+    volume_claim_templates: Option<Vec<RawClaim>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawStrategy {
+    rolling_update: Option<RawRolling>,
+}
+
+#[derive(Deserialize)]
+struct RawRolling {
+    partition: Option<i32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawTemplate {
+    metadata: Option<RawTemplateMeta>,
+    spec: RawTemplateSpec,
+}
+
+#[derive(Deserialize)]
+struct RawTemplateMeta {
+    #[serde(default)]
+    annotations: Pairs,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawTemplateSpec {
+    containers: Vec<RawContainer>,
+}
+
+#[derive(Deserialize)]
+struct RawContainer {
+    image: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct RawClaim {
+    metadata: RawName,
+    #[serde(default)]
+    spec: RawClaimSpec,
+}
+
+#[derive(Deserialize)]
+struct RawName {
+    #[serde(default)]
+    name: Box<str>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawClaimSpec {
+    resources: Option<RawResources>,
+    storage_class_name: Option<Box<str>>,
+    volume_name: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct RawResources {
+    requests: Option<RawStorage>,
+}
+
+#[derive(Deserialize)]
+struct RawStorage {
+    storage: Option<Box<str>>,
+}
+
+impl RawClaimSpec {
+    fn requested(&mut self) -> Option<Box<str>> {
+        self.resources.take()?.requests?.storage
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawStatefulSetStatus {
+    observed_generation: Option<i64>,
+    replicas: i32,
+    ready_replicas: i32,
+    updated_replicas: i32,
+    current_revision: Option<Box<str>>,
+    update_revision: Option<Box<str>>,
+}
+
+impl From<RawStatefulSet> for StatefulSetView {
+    fn from(raw: RawStatefulSet) -> Self {
+        Self {
+            metadata: raw.metadata,
+            // Absent means one, as the server defaults it.
+            replicas: raw.spec.replicas.unwrap_or(1),
+            partition: raw
+                .spec
+                .update_strategy
+                .and_then(|strategy| strategy.rolling_update?.partition)
+                .unwrap_or(0),
+            template_annotations: raw
+                .spec
+                .template
+                .metadata
+                .map(|metadata| {
+                    metadata
+                        .annotations
+                        .iter()
+                        .filter(|(key, _)| key.starts_with("neo4j.neo4j.com/") || key.starts_with("neo4j.com/"))
+                        .collect()
+                })
+                .unwrap_or_default(),
+            image: raw
+                .spec
+                .template
+                .spec
+                .containers
+                .into_iter()
+                .next()
+                .and_then(|container| container.image),
+            storage: raw
+                .spec
+                .volume_claim_templates
+                .into_iter()
+                .flatten()
+                .filter_map(|mut claim| Some((claim.metadata.name, claim.spec.requested()?)))
+                .collect(),
+            observed_generation: raw.status.observed_generation,
+            current: raw.status.replicas,
+            ready: raw.status.ready_replicas,
+            updated: raw.status.updated_replicas,
+            current_revision: raw.status.current_revision,
+            update_revision: raw.status.update_revision,
+        }
+    }
+}
+
+impl View for StatefulSetView {
+    const KIND: Kind = Kind::StatefulSet;
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+    fn bytes(&self) -> usize {
+        self.metadata.bytes()
+            + self.template_annotations.bytes()
+            + length(self.image.as_ref())
+            + std::mem::size_of_val(&*self.storage)
+            + self
+                .storage
+                .iter()
+                .map(|(name, size)| name.len() + size.len())
+                .sum::<usize>()
+            + length(self.current_revision.as_ref())
+            + length(self.update_revision.as_ref())
+    }
+}
+
+fn length(text: Option<&Box<str>>) -> usize {
+    text.map_or(0, |text| text.len())
+}
+
+// === Service ===
+
+/// A Service.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "RawService")]
+pub struct ServiceView {
+    /// Metadata.
+    pub metadata: Meta,
+    /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
+    pub service_type: Option<Box<str>>,
+    /// The cluster's own address for it.
+    pub cluster_ip: Option<Box<str>>,
+    /// Addresses or host names of its load balancer.
+    pub ingress: Box<[Box<str>]>,
+}
+
+#[derive(Deserialize)]
+struct RawService {
+    metadata: Meta,
+    #[serde(default)]
+    spec: RawServiceSpec,
+    #[serde(default)]
+    status: RawServiceStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawServiceSpec {
+    #[serde(rename = "type")]
+    service_type: Option<Box<str>>,
+    #[serde(rename = "clusterIP")]
+    cluster_ip: Option<Box<str>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawServiceStatus {
+    load_balancer: Option<RawLoadBalancer>,
+}
+
+#[derive(Deserialize)]
+struct RawLoadBalancer {
+    ingress: Option<Vec<RawIngress>>,
+}
+
+#[derive(Deserialize)]
+struct RawIngress {
+    ip: Option<Box<str>>,
+    hostname: Option<Box<str>>,
+}
+
+impl From<RawService> for ServiceView {
+    fn from(raw: RawService) -> Self {
+        Self {
+            metadata: raw.metadata,
+            service_type: raw.spec.service_type,
+            cluster_ip: raw.spec.cluster_ip,
+            ingress: raw
+                .status
+                .load_balancer
+                .and_then(|balancer| balancer.ingress)
+                .into_iter()
+                .flatten()
+                .filter_map(|ingress| ingress.ip.or(ingress.hostname))
+                .collect(),
+        }
+    }
+}
+
+impl View for ServiceView {
+    const KIND: Kind = Kind::Service;
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+    fn bytes(&self) -> usize {
+        self.metadata.bytes()
+            + length(self.service_type.as_ref())
+            + length(self.cluster_ip.as_ref())
+            + std::mem::size_of_val(&*self.ingress)
+            + self.ingress.iter().map(|text| text.len()).sum::<usize>()
+    }
+}
+
+// === PodDisruptionBudget ===
+
+/// A PodDisruptionBudget.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct PdbView {
+    /// Metadata.
+    pub metadata: Meta,
+    /// Its status.
+    #[serde(default, deserialize_with = "or_default")]
+    pub status: PdbStatus,
+}
+
+/// Status of a PodDisruptionBudget.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PdbStatus {
+    /// Evictions that would be granted now.
+    pub disruptions_allowed: i32,
+    /// Healthy pods.
+    pub current_healthy: i32,
+}
+
+impl View for PdbView {
+    const KIND: Kind = Kind::PodDisruptionBudget;
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+}
+
+// === PersistentVolumeClaim ===
+
+/// A PersistentVolumeClaim.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "RawPvc")]
+pub struct PvcView {
+    /// Metadata.
+    pub metadata: Meta,
+    /// `Pending`, `Bound` or `Lost`.
+    pub phase: Option<Box<str>>,
+    /// Quantity asked for.
+    pub requested: Option<Box<str>>,
+    /// Quantity that it has.
+    pub actual: Option<Box<str>>,
+    /// Storage class.
+    pub storage_class: Option<Box<str>>,
+    /// The volume that it is bound to.
+    pub volume: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct RawPvc {
+    metadata: Meta,
+    #[serde(default)]
+    spec: RawClaimSpec,
+    #[serde(default)]
+    status: RawPvcStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawPvcStatus {
+    phase: Option<Box<str>>,
+    capacity: Option<RawStorage>,
+}
+
+impl From<RawPvc> for PvcView {
+    fn from(mut raw: RawPvc) -> Self {
+        Self {
+            metadata: raw.metadata,
+            phase: raw.status.phase,
+            requested: raw.spec.requested(),
+            actual: raw.status.capacity.and_then(|capacity| capacity.storage),
+            storage_class: raw.spec.storage_class_name,
+            volume: raw.spec.volume_name,
+        }
+    }
+}
+
+impl View for PvcView {
+    const KIND: Kind = Kind::PersistentVolumeClaim;
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+    fn bytes(&self) -> usize {
+        self.metadata.bytes()
+            + length(self.phase.as_ref())
+            + length(self.requested.as_ref())
+            + length(self.actual.as_ref())
+            + length(self.storage_class.as_ref())
+            + length(self.volume.as_ref())
+    }
+}
+
+// === Job and CronJob ===
+
+/// A Job.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "RawJob")]
+pub struct JobView {
+    /// Metadata.
+    pub metadata: Meta,
+    /// Pods that run.
+    pub active: i32,
+    /// Pods that succeeded.
+    pub succeeded: i32,
+    /// Pods that failed.
+    pub failed: i32,
+    /// When it began.
+    pub started: Option<Timestamp>,
+    /// When it succeeded, or failed for good.
+    pub finished: Option<Timestamp>,
+    /// Condition `Complete`.
+    pub complete: bool,
+    /// Condition `Failed`.
+    pub gave_up: bool,
+    /// Reason and message of the condition `Failed`.
+    pub failure: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct RawJob {
+    metadata: Meta,
+    #[serde(default)]
+    status: RawJobStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawJobStatus {
+    active: Option<i32>,
+    succeeded: Option<i32>,
+    failed: Option<i32>,
+    start_time: Option<Timestamp>,
+    completion_time: Option<Timestamp>,
+    conditions: Option<Vec<RawCondition>>,
+}
+
+/// A condition as most kinds write it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawCondition {
+    #[serde(rename = "type", default)]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) status: String,
+    #[serde(default)]
+    pub(super) reason: Option<String>,
+    #[serde(default)]
+    pub(super) message: Option<String>,
+    #[serde(default)]
+    pub(super) last_transition_time: Option<Timestamp>,
+}
+
+impl From<RawJob> for JobView {
+    fn from(raw: RawJob) -> Self {
+        let conditions = raw.status.conditions.unwrap_or_default();
+        let holds = |name: &str| {
+            conditions
+                .iter()
+                .find(|condition| condition.name == name && condition.status == "True")
+        };
+        let failed = holds("Failed");
+        Self {
+            metadata: raw.metadata,
+            active: raw.status.active.unwrap_or(0),
+            succeeded: raw.status.succeeded.unwrap_or(0),
+            failed: raw.status.failed.unwrap_or(0),
+            started: raw.status.start_time,
+            finished: raw
+                .status
+                .completion_time
+                .or_else(|| failed.and_then(|condition| condition.last_transition_time)),
+            complete: holds("Complete").is_some(),
+            gave_up: failed.is_some(),
+            failure: failed.map(|condition| {
+                let reason = condition.reason.as_deref().unwrap_or("Failed");
+                match condition.message.as_deref() {
+                    Some(message) if !message.is_empty() => format!("{reason}: {message}").into(),
+                    _ => reason.into(),
+                }
+            }),
+        }
+    }
+}
+
+impl View for JobView {
+    const KIND: Kind = Kind::Job;
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+    fn bytes(&self) -> usize {
+        self.metadata.bytes() + length(self.failure.as_ref())
+    }
+}
+
+/// A CronJob.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct CronJobView {
+    /// Metadata.
+    pub metadata: Meta,
+    /// What we asked for.
+    #[serde(default, deserialize_with = "or_default")]
+    pub spec: CronJobSpec,
+    /// What came of it.
+    #[serde(default, deserialize_with = "or_default")]
+    pub status: CronJobStatus,
+}
+
+/// Of the spec of a CronJob.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CronJobSpec {
+    /// Cron expression.
+    pub schedule: Option<Box<str>>,
+    /// Time zone.
+    pub time_zone: Option<Box<str>>,
+    /// Whether it rests.
+    pub suspend: Option<bool>,
+}
+
+/// Of the status of a CronJob.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CronJobStatus {
+    /// Last time a Job was started.
+    pub last_schedule_time: Option<Timestamp>,
+    /// Last time a Job succeeded.
+    pub last_successful_time: Option<Timestamp>,
+}
+
+impl View for CronJobView {
+    const KIND: Kind = Kind::CronJob;
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+    fn bytes(&self) -> usize {
+        self.metadata.bytes() + length(self.spec.schedule.as_ref()) + length(self.spec.time_zone.as_ref())
+    }
+}

@@ -1,0 +1,5 @@
+//! Talking to the API server: the client with its layers, the scope of namespaces, and watches that heal.
+
+pub mod client;
+mod layer;
+pub mod scope;

@@ -1,0 +1,134 @@
+//! The queue that triggers add to and workers wait on: the state machine behind a lock that is held for the
+//! length of one step only, and a wake-up.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::{Figures, Job, Priority, Settings, Trigger, Verdict, state::State};
+use crate::reconcile::Key;
+
+/// The work queue. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Woken when a key may be due, when a run ends, and when the queue opens or closes.
+    wake: Notify,
+    ended: Notify,
+    seed: RandomState,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self::new(Settings::default())
+    }
+}
+
+impl Queue {
+    /// An empty queue.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(State::new(settings)),
+                wake: Notify::new(),
+                ended: Notify::new(),
+                seed: RandomState::new(),
+            }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a key; see [`State::add`].
+    pub fn add(&self, key: Key, priority: Priority, trigger: impl Into<Trigger>) {
+        self.state().add(key, priority, trigger.into(), Instant::now());
+        self.shared.wake.notify_one();
+    }
+
+    /// Waits for a key that is due; `None` once the queue is closed. Cancelling it loses no key. The caller
+    /// owes a [`Queue::finish`].
+    pub async fn next(&self) -> Option<Job> {
+        loop {
+            let woken = self.shared.wake.notified();
+            let next_due = {
+                let mut state = self.state();
+                if state.closed() {
+                    return None;
+                }
+                if let Some(job) = state.take(Instant::now()) {
+                    // One wake-up may stand for many adds: the next worker is woken by the one that took.
+                    if state.has_due() {
+                        self.shared.wake.notify_one();
+                    }
+                    return Some(job);
+                }
+                state.next_due()
+            };
+            match next_due {
+                Some(at) => {
+                    let _ = tokio::time::timeout_at(at, woken).await;
+                }
+                None => woken.await,
+            }
+        }
+    }
+
+    /// Ends the run of a key that [`Queue::next`] gave out.
+    pub fn finish(&self, key: &Key, verdict: Verdict) {
+        let now = Instant::now();
+        // A hash of key and time is random enough to spread retries, and costs no generator.
+        let spread = self.shared.seed.hash_one((key, now));
+        let jitter = (spread % 1024) as f64 / 1024.0;
+        self.state().finish(key, verdict, jitter, now);
+        self.shared.wake.notify_one();
+        self.shared.ended.notify_waiters();
+    }
+
+    /// Holds keys back; they collect until [`Queue::resume`].
+    pub fn pause(&self) {
+        self.state().pause(true);
+    }
+
+    /// Lets keys go again.
+    pub fn resume(&self) {
+        self.state().pause(false);
+        self.shared.wake.notify_waiters();
+        self.shared.wake.notify_one();
+    }
+
+    /// Gives out nothing any more and waits until what runs has ended, at most `deadline`; says whether all
+    /// of it did.
+    pub async fn drain(&self, deadline: Duration) -> bool {
+        self.state().close();
+        self.shared.wake.notify_waiters();
+        self.shared.wake.notify_one();
+        let all_ended = async {
+            loop {
+                let ended = self.shared.ended.notified();
+                tokio::pin!(ended);
+                ended.as_mut().enable();
+                if !self.state().has_running() {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        tokio::time::timeout(deadline, all_ended).await.is_ok()
+    }
+
+    /// Figures by kind.
+    pub fn figures(&self) -> Figures {
+        self.state().figures(Instant::now())
+    }
+}

@@ -1,0 +1,333 @@
+//! The queue as a pure state machine.
+//!
+//! Each key has one entry. It is *due* (in the level of its best reason), *delayed* (until a time), *running*,
+//! or running and *dirty*: added again meanwhile, so that it runs once more. Levels hold keys in the order in
+//! which they became due. Everything is logarithmic in the number of keys; a relist of n keys is n adds.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+use neo4j_operator_shared::Kind;
+use tokio::time::Instant;
+
+use super::{Figures, Job, KindFigures, Priority, Settings, Trigger, Verdict};
+use crate::reconcile::Key;
+
+/// How soon a change of something that a failing key depends on may bring it forward.
+const DEPENDENCY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Position in a level: when it became due, then the order of adding.
+type Place = (Instant, u64);
+
+#[derive(Debug)]
+struct Entry {
+    failures: u32,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Due {
+        priority: Priority,
+        place: Place,
+        trigger: Trigger,
+    },
+    Delayed {
+        at: Place,
+        trigger: Trigger,
+        backoff: bool,
+    },
+    Running {
+        since: Instant,
+        /// Added while running: the best reason and the newest text.
+        dirty: Option<(Priority, Trigger)>,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    adds: u64,
+    retries: u64,
+}
+
+/// The queue.
+#[derive(Debug, Default)]
+pub struct State {
+    settings: Settings,
+    entries: HashMap<Key, Entry>,
+    due: [BTreeMap<Place, Key>; Priority::ALL.len()],
+    delayed: BTreeMap<Place, Key>,
+    counts: BTreeMap<Kind, Counts>,
+    sequence: u64,
+    paused: bool,
+    closed: bool,
+}
+
+// === impl State ===
+
+impl State {
+    /// An empty queue.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            ..Self::default()
+        }
+    }
+
+    fn place(&mut self, at: Instant) -> Place {
+        self.sequence += 1;
+        (at, self.sequence)
+    }
+
+    fn put_due(&mut self, key: Key, failures: u32, priority: Priority, at: Instant, trigger: Trigger) {
+        let place = self.place(at);
+        self.due[priority as usize].insert(place, key.clone());
+        let stage = Stage::Due {
+            priority,
+            place,
+            trigger,
+        };
+        self.entries.insert(key, Entry { failures, stage });
+    }
+
+    fn put_delayed(&mut self, key: Key, failures: u32, at: Instant, trigger: Trigger, backoff: bool) {
+        let at = self.place(at);
+        self.delayed.insert(at, key.clone());
+        let stage = Stage::Delayed { at, trigger, backoff };
+        self.entries.insert(key, Entry { failures, stage });
+    }
+
+    /// Adds a key. What is there already keeps the best reason and the earliest time.
+    ///
+    /// A key in backoff is brought forward only by what can help: a change of the resource itself begins
+    /// anew, a change of something it depends on waits a second, so that a run which fails after it has
+    /// changed something cannot drive itself. Lists and requeues leave the backoff as it is.
+    pub fn add(&mut self, key: Key, priority: Priority, trigger: Trigger, now: Instant) {
+        self.counts.entry(key.kind).or_default().adds += 1;
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return self.put_due(key, 0, priority, now, trigger);
+        };
+        match &mut entry.stage {
+            Stage::Running { dirty, .. } => {
+                if dirty.as_ref().is_none_or(|(known, _)| priority < *known) {
+                    *dirty = Some((priority, trigger));
+                }
+            }
+            Stage::Due {
+                priority: known,
+                place,
+                trigger: text,
+            } => {
+                if priority < *known {
+                    self.due[*known as usize].remove(place);
+                    self.due[priority as usize].insert(*place, key);
+                    *known = priority;
+                    *text = trigger;
+                }
+                if priority == Priority::Changed {
+                    entry.failures = 0;
+                }
+            }
+            Stage::Delayed { at, backoff: false, .. } => {
+                self.delayed.remove(at);
+                let failures = entry.failures;
+                self.put_due(key, failures, priority, now, trigger);
+            }
+            Stage::Delayed { at, .. } => match priority {
+                Priority::Changed => {
+                    self.delayed.remove(at);
+                    self.put_due(key, 0, priority, now, trigger);
+                }
+                Priority::Owned if now + DEPENDENCY_PAUSE < at.0 => {
+                    self.delayed.remove(at);
+                    let failures = entry.failures;
+                    self.put_delayed(key, failures, now + DEPENDENCY_PAUSE, trigger, true);
+                }
+                _ => {}
+            },
+        }
+    }
+
+    /// Moves what has become due into its level.
+    fn promote(&mut self, now: Instant) {
+        while let Some(first) = self.delayed.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            let (at, key) = first.remove_entry();
+            if let Some(Entry {
+                failures,
+                stage: Stage::Delayed { trigger, .. },
+            }) = self.entries.remove(&key)
+            {
+                self.put_due(key, failures, Priority::Requeued, at.0, trigger);
+            }
+        }
+    }
+
+    /// The next key to run, if any is due. The caller owes a [`State::finish`].
+    pub fn take(&mut self, now: Instant) -> Option<Job> {
+        if self.paused || self.closed {
+            return None;
+        }
+        self.promote(now);
+        let aged = self
+            .due
+            .iter()
+            .enumerate()
+            .filter_map(|(level, keys)| keys.first_key_value().map(|(place, _)| (*place, level)))
+            .min()
+            .filter(|(place, _)| now.saturating_duration_since(place.0) >= self.settings.aging)
+            .map(|(_, level)| level);
+        let level = aged.or_else(|| self.due.iter().position(|keys| !keys.is_empty()))?;
+        let (_, key) = self.due[level].pop_first()?;
+        let entry = self.entries.get_mut(&key)?;
+        let running = Stage::Running {
+            since: now,
+            dirty: None,
+        };
+        let Stage::Due { place, trigger, .. } = std::mem::replace(&mut entry.stage, running) else {
+            return None;
+        };
+        Some(Job {
+            key,
+            trigger,
+            waited: now.saturating_duration_since(place.0),
+            failures: entry.failures,
+        })
+    }
+
+    /// Ends a run. `jitter` in 0..1 spreads retries.
+    pub fn finish(&mut self, key: &Key, verdict: Verdict, jitter: f64, now: Instant) {
+        let Some(entry) = self.entries.remove(key) else { return };
+        let Stage::Running { dirty, .. } = entry.stage else {
+            self.entries.insert(key.clone(), entry);
+            return;
+        };
+        let key = key.clone();
+        match (verdict, dirty) {
+            (Verdict::Done(_) | Verdict::Terminal, Some((priority, trigger))) => {
+                self.put_due(key, 0, priority, now, trigger);
+            }
+            (Verdict::Failed(_), Some((Priority::Changed, trigger))) => {
+                self.put_due(key, 0, Priority::Changed, now, trigger);
+            }
+            (Verdict::Done(Some(delay)), None) => self.put_delayed(key, 0, now + delay, "requeue".into(), false),
+            (Verdict::Done(None) | Verdict::Terminal, None) => {}
+            (Verdict::Failed(delay), dirty) => {
+                let failures = entry.failures.saturating_add(1);
+                self.counts.entry(key.kind).or_default().retries += 1;
+                let mut delay = delay.unwrap_or_else(|| self.backoff(failures, jitter));
+                let mut trigger: Trigger = "retry".into();
+                if let Some((Priority::Owned, text)) = dirty {
+                    delay = delay.min(DEPENDENCY_PAUSE);
+                    trigger = text;
+                }
+                self.put_delayed(key, failures, now + delay, trigger, true);
+            }
+        }
+    }
+
+    /// Pause after that many failures in a row.
+    fn backoff(&self, failures: u32, jitter: f64) -> Duration {
+        let first = self.settings.backoff_first;
+        let ceiling = first
+            .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
+            .min(self.settings.backoff_longest);
+        first + ceiling.saturating_sub(first).mul_f64(jitter.clamp(0.0, 1.0))
+    }
+
+    /// When the first delayed key becomes due.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.delayed.first_key_value().map(|(place, _)| place.0)
+    }
+
+    /// Whether a key is due now.
+    pub fn has_due(&self) -> bool {
+        self.due.iter().any(|keys| !keys.is_empty())
+    }
+
+    /// Whether a key runs.
+    pub fn has_running(&self) -> bool {
+        self.entries
+            .values()
+            .any(|entry| matches!(entry.stage, Stage::Running { .. }))
+    }
+
+    /// Holds keys back, or lets them go again. Keys collect meanwhile.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// Gives out nothing any more.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Whether it is closed.
+    pub fn closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Figures by kind.
+    pub fn figures(&self, now: Instant) -> Figures {
+        let mut kinds: BTreeMap<Kind, KindFigures> = self
+            .counts
+            .iter()
+            .map(|(kind, counts)| (*kind, KindFigures::of(*kind, counts)))
+            .collect();
+        for (key, entry) in &self.entries {
+            let Some(row) = kinds.get_mut(&key.kind) else { continue };
+            let due = |row: &mut KindFigures, priority: Priority, since: Instant| {
+                row.depth[priority as usize] += 1;
+                row.oldest = row.oldest.max(Some(now.saturating_duration_since(since)));
+            };
+            match &entry.stage {
+                Stage::Due { priority, place, .. } => due(row, *priority, place.0),
+                // Due by its time, but nobody has asked since.
+                Stage::Delayed { at, .. } if at.0 <= now => due(row, Priority::Requeued, at.0),
+                Stage::Delayed { backoff, .. } => {
+                    row.delayed += 1;
+                    row.backoff += usize::from(*backoff);
+                }
+                Stage::Running { since, dirty } => {
+                    let ran = now.saturating_duration_since(*since);
+                    row.running += 1;
+                    row.unfinished += ran;
+                    row.longest_running = row.longest_running.max(Some(ran));
+                    if let Some((priority, _)) = dirty {
+                        row.depth[*priority as usize] += 1;
+                    }
+                }
+            }
+        }
+        Figures {
+            kinds: kinds.into_values().collect(),
+            paused: self.paused,
+        }
+    }
+
+    /// Every key that is known, in no order.
+    pub fn keys(&self) -> BTreeSet<Key> {
+        self.entries.keys().cloned().collect()
+    }
+}
+
+impl KindFigures {
+    fn of(kind: Kind, counts: &Counts) -> Self {
+        Self {
+            kind,
+            depth: [0; Priority::ALL.len()],
+            delayed: 0,
+            backoff: 0,
+            running: 0,
+            oldest: None,
+            longest_running: None,
+            unfinished: Duration::ZERO,
+            adds: counts.adds,
+            retries: counts.retries,
+        }
+    }
+}
