@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use neo4j_operator_crds::{Neo4jBackup, Neo4jDatabase, Neo4jEnterpriseCluster};
 use neo4j_operator_shared::Kind;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
@@ -15,6 +16,18 @@ use super::{meta::Meta, views::View};
 pub trait CustomKind: DeserializeOwned + Clone + Send + Sync + 'static {
     /// Its kind.
     const KIND: Kind;
+}
+
+impl CustomKind for Neo4jEnterpriseCluster {
+    const KIND: Kind = Kind::Neo4jEnterpriseCluster;
+}
+
+impl CustomKind for Neo4jDatabase {
+    const KIND: Kind = Kind::Neo4jDatabase;
+}
+
+impl CustomKind for Neo4jBackup {
+    const KIND: Kind = Kind::Neo4jBackup;
 }
 
 /// A custom resource.
