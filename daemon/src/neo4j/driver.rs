@@ -5,14 +5,23 @@
 //! whoever implements it ends every call within the budget it was given. Dropping a session closes it, and
 //! dropping a running call leaves the session in an unknown state: the pool then drops it too.
 
-use std::{borrow::Cow, fmt, hash::Hash, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    hash::Hash,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use sha2::{Digest, Sha256};
 
 use super::{
     error::{BoltError, ErrorKind},
     statements::Operation,
 };
+use crate::reconcile::manifest::hex;
 
 /// Opens sessions.
 pub trait Driver: Send + Sync {
@@ -56,6 +65,29 @@ impl fmt::Debug for TlsTrust {
     }
 }
 
+impl TlsTrust {
+    /// The certificates. None at all is an error: it would be trust in nobody that looks like an outage.
+    pub fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, BoltError> {
+        let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.ca_pem.as_bytes()).collect();
+        match parsed {
+            Ok(certificates) if certificates.is_empty() => Err(BoltError::new(
+                ErrorKind::Tls,
+                "the trusted certificates hold no certificate",
+            )),
+            Ok(certificates) => Ok(certificates),
+            Err(error) => Err(BoltError::new(
+                ErrorKind::Tls,
+                format!("the trusted certificates are not PEM: {error}"),
+            )),
+        }
+    }
+
+    /// Whether it can be used at all.
+    pub fn check(&self) -> Result<(), BoltError> {
+        self.certificates().map(drop)
+    }
+}
+
 /// A login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
@@ -63,8 +95,31 @@ pub struct Credentials {
     pub user: Arc<str>,
     /// Password.
     pub password: Password,
-    /// Changes whenever the password may have changed (the resourceVersion of its Secret); never a hash of it.
+    /// The same for the same password and another for another; says nothing outside this process.
     pub version: Arc<str>,
+}
+
+impl Credentials {
+    /// A login whose version is a digest of the password under a key that only this process has: rewriting a
+    /// Secret with the password that it had changes nothing, and the version gives nothing away.
+    pub fn new(user: &str, password: &str) -> Self {
+        static KEY: LazyLock<[u8; 32]> = LazyLock::new(|| {
+            let mut key = [0; 32];
+            key[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+            key[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+            key
+        });
+        let mut digest = Sha256::new();
+        digest.update(*KEY);
+        digest.update(user.len().to_le_bytes());
+        digest.update(user);
+        digest.update(password);
+        Self {
+            user: user.into(),
+            password: Password::new(password),
+            version: hex(&digest.finalize()[..8]).into(),
+        }
+    }
 }
 
 /// A password that no log can show.
@@ -233,12 +288,13 @@ mod tests {
 
     #[test]
     fn a_password_never_shows_in_debug_output() {
-        let credentials = Credentials {
-            user: "neo4j".into(),
-            password: Password::new("canary-password"),
-            version: "7".into(),
-        };
+        let credentials = Credentials::new("neo4j", "canary-password");
         assert!(!format!("{credentials:?}").contains("canary"));
+        assert_eq!(credentials, Credentials::new("neo4j", "canary-password"));
+        assert_ne!(
+            credentials.version,
+            Credentials::new("neo4j", "canary-passwore").version
+        );
     }
 
     #[test]

@@ -12,14 +12,14 @@ use std::{io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use neo4rs::{BoltList, BoltMap, BoltNull, BoltType, ConfigBuilder, Error, Graph, Query};
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 
 use super::{
-    driver::{Credentials, Driver, Endpoint, Row, Rows, Session, Statement, TlsTrust, Value},
+    driver::{Credentials, Driver, Endpoint, Row, Rows, Session, Statement, Value},
     error::{BoltError, ErrorKind},
 };
 
@@ -95,22 +95,6 @@ fn graph(endpoint: &Endpoint, credentials: &Credentials) -> Result<Graph, BoltEr
     graph
 }
 
-/// The certificates of a PEM text; none is an error, for trusting nobody and trusting everybody both hide it.
-fn certificates(trust: &TlsTrust) -> Result<Vec<CertificateDer<'static>>, BoltError> {
-    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(trust.ca_pem.as_bytes()).collect();
-    match parsed {
-        Ok(certificates) if certificates.is_empty() => Err(BoltError::new(
-            ErrorKind::Tls,
-            "the trusted certificates hold no certificate",
-        )),
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(BoltError::new(
-            ErrorKind::Tls,
-            format!("the trusted certificates are not PEM: {error}"),
-        )),
-    }
-}
-
 /// Connects, does TLS and agrees on a version, then hangs up. Ends only by answer or error: the deadline is
 /// the caller's.
 async fn preflight(endpoint: &Endpoint) -> Result<(), BoltError> {
@@ -125,7 +109,7 @@ async fn preflight(endpoint: &Endpoint) -> Result<(), BoltError> {
         return shake_hands(stream).await;
     };
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in certificates(trust)? {
+    for certificate in trust.certificates()? {
         roots
             .add(certificate)
             .map_err(|error| BoltError::new(ErrorKind::Tls, format!("a trusted certificate is unusable: {error}")))?;

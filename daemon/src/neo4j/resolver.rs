@@ -5,19 +5,29 @@
 
 use std::sync::Arc;
 
-/// How the host of a pod is found.
+/// How the host of a pod is found. Both know the cluster's domain: it is in the names that servers advertise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointResolver {
     /// `pod.service.namespace.svc.<cluster domain>`.
     Dns {
-        /// The cluster's domain.
+        /// The Kubernetes cluster's domain, unless a resource names its own.
         cluster_domain: Arc<str>,
     },
     /// The address in the pod's status.
-    PodIp,
+    PodIp {
+        /// The Kubernetes cluster's domain, unless a resource names its own.
+        cluster_domain: Arc<str>,
+    },
 }
 
 impl EndpointResolver {
+    /// The Kubernetes cluster's domain.
+    pub fn cluster_domain(&self) -> &str {
+        match self {
+            Self::Dns { cluster_domain } | Self::PodIp { cluster_domain } => cluster_domain,
+        }
+    }
+
     /// The name of a pod below its headless Service.
     pub fn dns_name(pod: &str, service: &str, namespace: &str, cluster_domain: &str) -> String {
         format!("{pod}.{service}.{namespace}.svc.{cluster_domain}")
@@ -27,7 +37,7 @@ impl EndpointResolver {
     pub fn host(&self, dns_name: &str, ip: Option<&str>) -> Option<Arc<str>> {
         match self {
             Self::Dns { .. } => Some(dns_name.into()),
-            Self::PodIp => ip.map(Into::into),
+            Self::PodIp { .. } => ip.map(Into::into),
         }
     }
 }
@@ -40,10 +50,10 @@ mod tests {
     fn a_pod_without_an_address_has_no_host_under_pod_ip() {
         let name = EndpointResolver::dns_name("c-server-0", "c-headless", "n", "cluster.local");
         assert_eq!(name, "c-server-0.c-headless.n.svc.cluster.local");
-        assert_eq!(EndpointResolver::PodIp.host(&name, None), None);
-        assert_eq!(
-            EndpointResolver::PodIp.host(&name, Some("127.10.0.3")).as_deref(),
-            Some("127.10.0.3")
-        );
+        let resolver = EndpointResolver::PodIp {
+            cluster_domain: "cluster.local".into(),
+        };
+        assert_eq!(resolver.host(&name, None), None);
+        assert_eq!(resolver.host(&name, Some("127.10.0.3")).as_deref(), Some("127.10.0.3"));
     }
 }

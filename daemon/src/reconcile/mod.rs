@@ -26,6 +26,7 @@ pub mod manifest;
 pub mod ownership;
 mod run;
 pub mod status;
+pub mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod worker;

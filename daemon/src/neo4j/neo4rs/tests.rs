@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::neo4j::{
-    driver::Password,
+    driver::{Password, TlsTrust},
     pool::{EndpointKey, Limits, Pool},
     statements::{Command, Operation},
 };

@@ -1,0 +1,281 @@
+//! How a cluster is reached: from what was observed of it to a [`ClusterTarget`]. One function for all kinds.
+//!
+//! Members are pods that a StatefulSet of the cluster owns by uid; their hosts are built here or come from
+//! their own status (N22). The login is the credential that is known to work, else the administrator's
+//! Secret; trust is `ca.crt`, else the server certificate alone, else an error (N28). What could not be read
+//! is an error and never an empty list.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use neo4j_operator_crds::cluster::{Neo4jEnterpriseClusterSpec, tls::TlsMode};
+
+use super::{ErrorType, Failure};
+use crate::neo4j::{BoltError, ClusterTarget, Credentials, EndpointResolver, Member, TlsTrust};
+
+/// The Secret with the administrator's login when the spec names none.
+pub const DEFAULT_ADMIN_SECRET: &str = "neo4j-admin-secret";
+
+/// The data of a Secret.
+pub type SecretData = BTreeMap<String, Vec<u8>>;
+
+/// Why a cluster cannot be reached, apart from what its servers say.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// There is no such cluster.
+    #[error("there is no Neo4jEnterpriseCluster {0:?} in this namespace")]
+    ClusterNotFound(String),
+    /// It is being deleted.
+    #[error("Neo4jEnterpriseCluster {0:?} is being deleted")]
+    ClusterDeleting(String),
+    /// It cannot be used yet.
+    #[error("{0}")]
+    NotReady(String),
+    /// The administrator's Secret is missing.
+    #[error("Secret {0:?} with the administrator's login does not exist")]
+    AuthSecretMissing(String),
+    /// The administrator's Secret cannot be used.
+    #[error("Secret {name:?}: {why}")]
+    AuthSecretInvalid {
+        /// The Secret.
+        name: String,
+        /// What is wrong; never a value.
+        why: String,
+    },
+    /// The certificate is missing or cannot be used.
+    #[error("Secret {name:?}: {why}")]
+    Certificate {
+        /// The Secret.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Kubernetes did not answer: nothing is known.
+    #[error("{0}")]
+    Unreadable(String, ErrorType),
+}
+
+impl From<TargetError> for Failure {
+    fn from(error: TargetError) -> Self {
+        let category = match &error {
+            TargetError::ClusterNotFound(_) | TargetError::AuthSecretMissing(_) => ErrorType::NotFound,
+            TargetError::ClusterDeleting(_) | TargetError::NotReady(_) => ErrorType::BoltConnect,
+            TargetError::AuthSecretInvalid { .. } | TargetError::Certificate { .. } => ErrorType::Validation,
+            TargetError::Unreadable(_, category) => *category,
+        };
+        Self::new(category, error.to_string())
+    }
+}
+
+/// A cluster by name and uid.
+#[derive(Clone, Copy, Debug)]
+pub struct ClusterIdentity<'a> {
+    /// Namespace.
+    pub namespace: &'a str,
+    /// Name.
+    pub name: &'a str,
+    /// Uid.
+    pub uid: &'a str,
+}
+
+/// A pod as far as it matters here.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberPod<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Uid.
+    pub uid: &'a str,
+    /// Uid of its controller owner.
+    pub owner_uid: Option<&'a str>,
+    /// Address in its status.
+    pub ip: Option<&'a str>,
+}
+
+/// The members among `pods`: those that one of these StatefulSets owns.
+pub fn members<'a>(
+    cluster: ClusterIdentity<'_>,
+    spec: &Neo4jEnterpriseClusterSpec,
+    resolver: &EndpointResolver,
+    pods: impl IntoIterator<Item = MemberPod<'a>>,
+    stateful_set_uids: &[&str],
+) -> Vec<Member> {
+    let domain = spec.cluster_domain.as_deref().unwrap_or(resolver.cluster_domain());
+    let service = format!("{}-headless", cluster.name);
+    let mut members: Vec<_> = pods
+        .into_iter()
+        .filter(|pod| pod.owner_uid.is_some_and(|owner| stateful_set_uids.contains(&owner)))
+        .map(|pod| Member {
+            pod: pod.name.into(),
+            pod_uid: pod.uid.into(),
+            host: EndpointResolver::dns_name(pod.name, &service, cluster.namespace, domain).into(),
+            ip: pod.ip.map(Into::into),
+        })
+        .collect();
+    members.sort_by(|one, other| one.pod.cmp(&other.pod));
+    members
+}
+
+/// The Secret with the administrator's login.
+pub fn admin_secret(spec: &Neo4jEnterpriseClusterSpec) -> &str {
+    let named = spec.auth.as_ref().and_then(|auth| auth.admin_secret.as_deref());
+    named.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_ADMIN_SECRET)
+}
+
+/// The Secret with the last credential that was seen working.
+pub fn operator_auth_secret(cluster: &str) -> String {
+    format!("{cluster}-operator-auth")
+}
+
+/// The login in a Secret (V12). What is wrong is said without any value.
+pub fn login(name: &str, data: &SecretData) -> Result<Credentials, TargetError> {
+    let invalid = |why: &str| TargetError::AuthSecretInvalid {
+        name: name.to_owned(),
+        why: why.to_owned(),
+    };
+    let text = |key: &str| match data.get(key).map(|bytes| std::str::from_utf8(bytes)) {
+        Some(Ok(text)) => Ok(Some(text)),
+        Some(Err(_)) => Err(invalid(&format!("{key} is not UTF-8"))),
+        None => Ok(None),
+    };
+    let user = text("username")?.unwrap_or("neo4j");
+    if user != "neo4j" {
+        return Err(invalid("username must be neo4j"));
+    }
+    let password = text("password")?.ok_or_else(|| invalid("it has no key password"))?;
+    if password.chars().count() < 8 {
+        return Err(invalid("the password is shorter than 8 characters"));
+    }
+    if password.starts_with('-') {
+        return Err(invalid("the password begins with -"));
+    }
+    if password.contains(['/', '\r', '\n']) {
+        return Err(invalid("the password contains a slash or a line break"));
+    }
+    Ok(Credentials::new(user, password))
+}
+
+/// The Secret with the servers' certificate, where the cluster encrypts.
+pub fn certificate_secret(cluster: &str, spec: &Neo4jEnterpriseClusterSpec) -> Option<String> {
+    let tls = spec.tls.as_ref()?;
+    if tls.mode == Some(TlsMode::Disabled) {
+        return None;
+    }
+    let named = tls.certificate_secret.clone().filter(|name| !name.is_empty());
+    Some(named.unwrap_or_else(|| format!("{cluster}-tls-secret")))
+}
+
+/// What the operator trusts: the authority, else the server's own certificate as the only root.
+pub fn trust(name: &str, data: &SecretData) -> Result<TlsTrust, TargetError> {
+    let invalid = |why: &str| TargetError::Certificate {
+        name: name.to_owned(),
+        why: why.to_owned(),
+    };
+    let key = ["ca.crt", "tls.crt"]
+        .into_iter()
+        .find(|key| data.get(*key).is_some_and(|pem| !pem.is_empty()))
+        .ok_or_else(|| invalid("it has neither ca.crt nor tls.crt"))?;
+    let pem = std::str::from_utf8(&data[key]).map_err(|_| invalid(&format!("{key} is not PEM")))?;
+    let trust = TlsTrust { ca_pem: pem.into() };
+    trust
+        .check()
+        .map_err(|error: BoltError| invalid(&format!("{key}: {}", error.message)))?;
+    Ok(trust)
+}
+
+/// Puts together what was observed.
+pub fn target(
+    cluster: ClusterIdentity<'_>,
+    members: Vec<Member>,
+    credentials: Credentials,
+    tls: Option<TlsTrust>,
+) -> ClusterTarget {
+    ClusterTarget {
+        cluster: format!("{}/{}", cluster.namespace, cluster.name).into(),
+        uid: Arc::from(cluster.uid),
+        members,
+        tls,
+        credentials,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(pairs: &[(&str, &str)]) -> SecretData {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()))
+            .collect()
+    }
+
+    #[test]
+    fn only_pods_of_the_clusters_own_stateful_sets_are_members() {
+        let pod = |name, owner_uid| MemberPod {
+            name,
+            uid: name,
+            owner_uid,
+            ip: Some("10.0.0.1"),
+        };
+        let identity = ClusterIdentity {
+            namespace: "n",
+            name: "c",
+            uid: "u",
+        };
+        let resolver = EndpointResolver::Dns {
+            cluster_domain: "cluster.local".into(),
+        };
+        let pods = [
+            pod("c-server-1", Some("set")),
+            pod("c-server-0", Some("set")),
+            pod("c-server-2", Some("another")),
+            pod("c-server-3", None),
+        ];
+        let members = members(
+            identity,
+            &Neo4jEnterpriseClusterSpec::default(),
+            &resolver,
+            pods,
+            &["set"],
+        );
+        let hosts: Vec<_> = members.iter().map(|member| &*member.host).collect();
+        assert_eq!(
+            hosts,
+            [
+                "c-server-0.c-headless.n.svc.cluster.local",
+                "c-server-1.c-headless.n.svc.cluster.local"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_login_that_would_hurt_later_is_refused_without_showing_it() {
+        let cases = [
+            (secret(&[("username", "neo4j")]), "it has no key password"),
+            (
+                secret(&[("username", "admin"), ("password", "long-enough")]),
+                "username must be neo4j",
+            ),
+            (
+                secret(&[("password", "short")]),
+                "the password is shorter than 8 characters",
+            ),
+            (secret(&[("password", "-xxxxxxxxx")]), "the password begins with -"),
+            (
+                secret(&[("password", "canary/canary")]),
+                "the password contains a slash or a line break",
+            ),
+        ];
+        for (data, expected) in cases {
+            let error = login("admin", &data).unwrap_err();
+            assert_eq!(error.to_string(), format!("Secret \"admin\": {expected}"));
+        }
+        assert!(login("admin", &secret(&[("password", "long-enough")])).is_ok());
+    }
+
+    #[test]
+    fn trust_fails_closed() {
+        assert!(trust("t", &secret(&[])).is_err());
+        let error = trust("t", &secret(&[("ca.crt", "garbage")])).unwrap_err();
+        assert!(error.to_string().contains("ca.crt"), "{error}");
+    }
+}
