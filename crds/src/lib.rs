@@ -7,11 +7,16 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod backup;
+pub mod classes;
 pub mod cluster;
+pub mod config_policy;
 pub mod database;
 pub mod location;
 mod opaque;
+pub mod quantity;
+pub mod rules;
 mod tolerant;
+pub mod version;
 mod words;
 
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -21,6 +26,8 @@ pub use self::{
     cluster::{Neo4jEnterpriseCluster, Neo4jEnterpriseClusterSpec, Neo4jEnterpriseClusterStatus},
     database::{Neo4jDatabase, Neo4jDatabaseSpec, Neo4jDatabaseStatus},
     opaque::Opaque,
+    rules::Problem,
+    version::Version,
 };
 
 /// The API group of all kinds.

@@ -1,5 +1,7 @@
 //! `Neo4jBackup`: one run, or runs by schedule, to a claim or a bucket.
 
+pub mod effective;
+pub mod rules;
 pub mod status;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
@@ -7,7 +9,11 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::status::Neo4jBackupStatus;
+pub use self::{
+    effective::EffectiveBackup,
+    rules::{validate, validate_change, validate_on},
+    status::Neo4jBackupStatus,
+};
 use crate::{location::StorageLocation, tolerant::null_as_empty, words::words};
 
 words! {

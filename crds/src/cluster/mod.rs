@@ -4,8 +4,11 @@
 
 pub mod auth;
 pub mod autoscaling;
+mod checks;
 pub mod diagnostics;
+pub mod effective;
 pub mod operations;
+pub mod rules;
 pub mod service;
 pub mod status;
 pub mod storage;
@@ -24,10 +27,12 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     auth::Auth,
     autoscaling::AutoScaling,
+    effective::{EffectiveCluster, Layout, TlsSource},
     operations::{
         Audit, Monitoring, NetworkPolicy, PodDisruptionBudget, PropertySharding, SecurityContexts, TrustedCaSecret,
         UpgradeStrategy,
     },
+    rules::{validate, validate_change},
     service::Service,
     status::Neo4jEnterpriseClusterStatus,
     storage::{Image, Storage},

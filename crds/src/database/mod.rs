@@ -1,5 +1,7 @@
 //! `Neo4jDatabase`: a database of a cluster, kept at its topology.
 
+pub mod effective;
+pub mod rules;
 pub mod status;
 
 use std::collections::BTreeMap;
@@ -8,7 +10,11 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::status::Neo4jDatabaseStatus;
+pub use self::{
+    effective::EffectiveDatabase,
+    rules::{validate, validate_change, validate_on},
+    status::Neo4jDatabaseStatus,
+};
 use crate::{opaque::Opaque, tolerant::null_as_empty, words::words};
 
 words! {
