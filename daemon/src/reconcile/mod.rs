@@ -17,6 +17,7 @@ use neo4j_operator_shared::{Kind, reconciles::Outcome};
 use crate::cache::Router;
 
 pub mod board;
+pub mod cluster;
 pub mod conditions;
 pub mod events;
 pub mod executor;
