@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 mod audit;
+pub mod builtin;
 pub mod clock;
 pub mod fault;
 mod http;
