@@ -1,6 +1,7 @@
 //! The Kubernetes operator for Neo4j Enterprise, as a library with a thin `main`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod backup_run;
 pub mod cache;
 pub mod kube;
 pub mod neo4j;
