@@ -3,8 +3,11 @@
 
 pub mod backup_run;
 pub mod cache;
+pub mod control;
+pub mod http;
 pub mod kube;
 pub mod neo4j;
 pub mod queue;
 pub mod reconcile;
+pub mod settings;
 pub mod telemetry;

@@ -1,0 +1,97 @@
+//! The control API: `/v1/…` on a loopback address, JSON, behind a bearer token.
+//!
+//! The types are in the crate `neo4j-operator-shared`; here they are filled in from [`Facts`] at each request.
+//! Errors are problem documents (RFC 9457). In this version it only reads.
+//!
+//! [`Facts`]: crate::http::facts::Facts
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{StatusCode, header::AUTHORIZATION},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio_util::sync::CancellationToken;
+
+mod events;
+mod problem;
+mod reads;
+pub mod token;
+
+use problem::problem;
+use token::Token;
+
+use crate::http::facts::SharedFacts;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Control {
+    facts: SharedFacts,
+    token: Arc<Token>,
+    stop: CancellationToken,
+}
+
+/// The routes. Event streams end when `stop` is cancelled.
+pub fn router(facts: SharedFacts, token: Token, stop: CancellationToken) -> Router {
+    let control = Control {
+        facts,
+        token: Arc::new(token),
+        stop,
+    };
+    Router::new()
+        .route("/v1/status", get(reads::status))
+        .route("/v1/clusters", get(reads::clusters))
+        .route("/v1/clusters/{namespace}/{name}", get(reads::cluster))
+        .route("/v1/reconciles", get(reads::reconciles))
+        .route("/v1/reconciles/{id}", get(reads::reconcile))
+        .route("/v1/cache", get(reads::cache))
+        .route("/v1/watches", get(reads::watches))
+        .route("/v1/events", get(events::events))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(middleware::from_fn_with_state(control.clone(), authenticate))
+        .with_state(control)
+}
+
+async fn authenticate(State(control): State<Control>, request: Request, next: Next) -> Response {
+    let given = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    match given {
+        Some(given) if control.token.is(given) => next.run(request).await,
+        Some(_) => {
+            unauthorized("the bearer token is not the one in the token file; the daemon may have been restarted")
+        }
+        None => unauthorized("send the content of the token file as bearer token"),
+    }
+}
+
+fn unauthorized(detail: &str) -> Response {
+    let mut response = problem(StatusCode::UNAUTHORIZED, detail);
+    let challenge = axum::http::HeaderValue::from_static("Bearer");
+    response
+        .headers_mut()
+        .insert(axum::http::header::WWW_AUTHENTICATE, challenge);
+    response
+}
+
+async fn unknown_path(request: Request) -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        &format!("there is no {}; see /v1/status", request.uri().path()),
+    )
+}
+
+async fn unknown_method(request: Request) -> Response {
+    problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &format!("{} only answers GET", request.uri().path()),
+    )
+    .into_response()
+}
