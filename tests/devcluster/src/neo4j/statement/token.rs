@@ -1,0 +1,111 @@
+//! Words, names, literals and parameters of a statement.
+
+use crate::neo4j::failure::Neo4jFailure;
+
+/// One token.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Token {
+    /// A keyword or plain name, as written.
+    Word(String),
+    /// A name in backticks.
+    Name(String),
+    /// A string literal.
+    Text(String),
+    /// An integer.
+    Int(i64),
+    /// `$parameter`.
+    Parameter(String),
+    /// Punctuation; `<>` is one.
+    Sign(&'static str),
+}
+
+const SIGNS: [&str; 16] = [
+    "<>", "(", ")", "{", "}", "[", "]", ",", ":", ".", "=", "*", ";", "-", "/", "+",
+];
+
+/// Cuts `text` into tokens.
+pub fn tokens(text: &str) -> Result<Vec<Token>, Neo4jFailure> {
+    let mut tokens = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let (token, length) = match first {
+            '\'' | '"' => {
+                let (text, length) = quoted(rest, first)?;
+                (Token::Text(text), length)
+            }
+            '`' => {
+                let (name, length) = quoted(rest, first)?;
+                (Token::Name(name), length)
+            }
+            '$' => parameter(rest)?,
+            c if c.is_alphabetic() || c == '_' => {
+                let word = word(rest);
+                (Token::Word(word.to_owned()), word.len())
+            }
+            c if c.is_ascii_digit() => {
+                let digits = &rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())];
+                let number = digits
+                    .parse()
+                    .map_err(|_| Neo4jFailure::syntax(format_args!("integer is too large: {digits}")))?;
+                (Token::Int(number), digits.len())
+            }
+            c => {
+                let sign = SIGNS
+                    .into_iter()
+                    .find(|sign| rest.starts_with(sign))
+                    .ok_or_else(|| Neo4jFailure::syntax(format_args!("Invalid input '{c}'")))?;
+                (Token::Sign(sign), sign.len())
+            }
+        };
+        tokens.push(token);
+        rest = rest[length..].trim_start();
+    }
+    Ok(tokens)
+}
+
+fn word(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+    &text[..end.unwrap_or(text.len())]
+}
+
+fn parameter(text: &str) -> Result<(Token, usize), Neo4jFailure> {
+    let rest = &text[1..];
+    if rest.starts_with('`') {
+        let (name, length) = quoted(rest, '`')?;
+        return Ok((Token::Parameter(name), length + 1));
+    }
+    let name = word(rest);
+    if name.is_empty() {
+        return Err(Neo4jFailure::syntax("Invalid input '$': expected a parameter name"));
+    }
+    Ok((Token::Parameter(name.to_owned()), name.len() + 1))
+}
+
+/// A text in quotes, with its length in the source. A doubled backtick is one; strings escape with a backslash.
+fn quoted(source: &str, quote: char) -> Result<(String, usize), Neo4jFailure> {
+    let mut text = String::new();
+    let mut chars = source.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        if c == quote {
+            if quote == '`' && chars.next_if(|(_, next)| *next == '`').is_some() {
+                text.push('`');
+                continue;
+            }
+            return Ok((text, at + quote.len_utf8()));
+        }
+        if c == '\\' && quote != '`' {
+            match chars.next() {
+                Some((_, 'n')) => text.push('\n'),
+                Some((_, 't')) => text.push('\t'),
+                Some((_, 'r')) => text.push('\r'),
+                Some((_, c @ ('\\' | '\'' | '"' | '`'))) => text.push(c),
+                _ => return Err(Neo4jFailure::syntax("Invalid escape in a string")),
+            }
+            continue;
+        }
+        text.push(c);
+    }
+    Err(Neo4jFailure::syntax(format_args!(
+        "Failed to parse string literal. The query must contain an even number of non-escaped quotes: {quote}"
+    )))
+}
