@@ -1,0 +1,212 @@
+//! The procedures that an operator calls.
+
+use super::{
+    Cluster, SYSTEM, Server,
+    execute::done,
+    placement::Mode,
+    show::{filtered, row},
+};
+use crate::neo4j::{
+    bolt::session::{Outcome, Run},
+    failure::{Neo4jFailure, code},
+    statement::{Filter, Procedure, Term},
+    value::{Value, ValueMap},
+};
+
+impl Cluster {
+    pub(super) fn call(
+        &mut self,
+        at: &str,
+        procedure: Procedure,
+        arguments: &[Term],
+        filter: &Filter,
+        run: &Run,
+    ) -> Result<Outcome, Neo4jFailure> {
+        let argument = |n: usize| {
+            arguments
+                .get(n)
+                .map_or(Ok(Value::Null), |term| term.value(&run.parameters))
+        };
+        let text = |n: usize| match argument(n)? {
+            Value::String(text) => Ok(text),
+            other => Err(wrong(n, "STRING", &other)),
+        };
+        let rows = match procedure {
+            Procedure::CordonServer | Procedure::UncordonServer => {
+                self.cordon_server(&text(0)?, procedure == Procedure::CordonServer)?;
+                return Ok(done());
+            }
+            Procedure::SetAutomaticallyEnable => {
+                let value = argument(0)?;
+                self.enable_free_servers = value.as_bool().ok_or_else(|| wrong(0, "BOOLEAN", &value))?;
+                return Ok(done());
+            }
+            Procedure::SetDefaultAllocationNumbers => {
+                self.set_default_topology(&argument(0)?, &argument(1)?)?;
+                return Ok(done());
+            }
+            Procedure::SetDefaultDatabase => {
+                let name = text(0)?.to_lowercase();
+                if !self.databases.contains_key(&name) {
+                    return Err(Neo4jFailure::new(
+                        code::PROCEDURE_FAILED,
+                        format_args!("Failed to set the default database: '{name}' does not exist."),
+                    ));
+                }
+                let result = format!("Default database set to {name}");
+                self.default_database = name;
+                vec![row([("result", result.into())])]
+            }
+            Procedure::StatusCheck => self.status_rows(&argument(0)?)?,
+            Procedure::ShowTopologyGraphConfig => vec![row([
+                ("allocator", "EQUAL_NUMBERS".into()),
+                ("defaultPrimariesCount", Value::Int(i64::from(self.default_topology.0))),
+                (
+                    "defaultSecondariesCount",
+                    Value::Int(i64::from(self.default_topology.1)),
+                ),
+                ("defaultDatabase", self.default_database.as_str().into()),
+                ("autoEnableFreeServers", self.enable_free_servers.into()),
+            ])],
+            Procedure::Components => {
+                let version = self.servers.get(at).map_or("", |server| server.boot.version.as_str());
+                // A known oddity of the first calendar version (N45).
+                let version = if version.starts_with("2025.01") {
+                    "5.27.0"
+                } else {
+                    version
+                };
+                vec![row([
+                    ("name", "Neo4j Kernel".into()),
+                    ("versions", Value::strings([version])),
+                    ("edition", "enterprise".into()),
+                ])]
+            }
+            Procedure::Ping => vec![row([("success", true.into())])],
+            Procedure::ListConnections => vec![row([
+                ("connectionId", "bolt-0".into()),
+                ("connectTime", self.timestamp(self.now()).to_string().into()),
+                ("connector", "bolt".into()),
+                ("username", run.user.as_str().into()),
+                ("userAgent", "neo4rs".into()),
+                ("serverAddress", self.servers.get(at).map(Server::bolt_address).into()),
+                ("clientAddress", "".into()),
+            ])],
+        };
+        filtered(rows, filter, procedure.columns(), &run.parameters)
+    }
+
+    fn set_default_topology(&mut self, primaries: &Value, secondaries: &Value) -> Result<(), Neo4jFailure> {
+        let (Some(p @ 1..=11), Some(s @ 0..=20)) = (primaries.as_int(), secondaries.as_int()) else {
+            return Err(Neo4jFailure::new(
+                code::PROCEDURE_FAILED,
+                "The default allocation numbers must be 1 to 11 primaries and 0 to 20 secondaries.",
+            ));
+        };
+        self.default_topology = (p as u32, s as u32);
+        Ok(())
+    }
+
+    /// One row per primary: whether a write would be replicated now.
+    fn status_rows(&self, names: &Value) -> Result<Vec<ValueMap>, Neo4jFailure> {
+        let Value::List(names) = names else {
+            return Err(wrong(0, "LIST<STRING>", names));
+        };
+        let all: Vec<String> = if names.is_empty() {
+            self.databases.keys().cloned().collect()
+        } else {
+            names.iter().filter_map(Value::as_str).map(str::to_lowercase).collect()
+        };
+        let mut rows = Vec::new();
+        for name in all {
+            let database = self
+                .databases
+                .get(&name)
+                .ok_or_else(|| Neo4jFailure::database_not_found(&name))?;
+            let single = database.requested.is_some_and(|(primaries, _)| primaries == 1);
+            if single && !names.is_empty() && name != SYSTEM {
+                return Err(Neo4jFailure::new(
+                    code::PROCEDURE_FAILED,
+                    format_args!("Status check is not available for database '{name}': it has a single primary."),
+                ));
+            }
+            if single {
+                continue;
+            }
+            let majority = self.has_majority(&name) && database.leader.is_some();
+            for (id, copy) in database.copies.iter().filter(|(_, copy)| copy.mode == Mode::Primary) {
+                let Some(server) = self.servers.get(id) else { continue };
+                let online = self.is_online(id, copy);
+                rows.push(row([
+                    ("database", name.as_str().into()),
+                    ("serverId", id.as_str().into()),
+                    ("serverName", server.name.as_str().into()),
+                    ("address", server.bolt_address().into()),
+                    ("replicationSuccessful", Value::Bool(majority && online)),
+                    ("memberStatus", if online { "APPLYING" } else { "UNAVAILABLE" }.into()),
+                    ("recognizedLeader", database.leader.clone().filter(|_| online).into()),
+                    (
+                        "recognizedLeaderTerm",
+                        if online {
+                            Value::Int(database.term as i64)
+                        } else {
+                            Value::Null
+                        },
+                    ),
+                    ("requester", Value::Bool(false)),
+                    (
+                        "error",
+                        if online {
+                            Value::Null
+                        } else {
+                            "The server did not answer in time.".into()
+                        },
+                    ),
+                ]));
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn wrong(n: usize, kind: &str, got: &Value) -> Neo4jFailure {
+    Neo4jFailure::new(
+        "Neo.ClientError.Procedure.ProcedureCallFailed",
+        format_args!("Argument {} must be {kind}, got {got:?}", n + 1),
+    )
+}
+
+impl Cluster {
+    /// What ROUTE answers: writers, readers and routers of a database.
+    pub fn routing_table(&self, database: Option<&str>) -> Result<Value, Neo4jFailure> {
+        let name = database.unwrap_or(&self.default_database).to_lowercase();
+        let found = self
+            .databases
+            .get(&name)
+            .ok_or_else(|| Neo4jFailure::database_not_found(&name))?;
+        let address = |id: &String| self.servers.get(id).map(Server::bolt_address);
+        let online = found.copies.iter().filter(|(id, copy)| self.is_online(id, copy));
+        let readers = online
+            .filter(|(id, _)| found.leader.as_ref() != Some(*id))
+            .filter_map(|(id, _)| address(id));
+        let routers = self
+            .servers
+            .values()
+            .filter(|server| server.serving)
+            .map(Server::bolt_address);
+        let writers = found.leader.iter().filter_map(address);
+        let entry = |role: &str, addresses: Vec<String>| {
+            Value::Map(row([("role", role.into()), ("addresses", Value::strings(addresses))]))
+        };
+        let servers = vec![
+            entry("WRITE", writers.collect()),
+            entry("READ", readers.collect()),
+            entry("ROUTE", routers.collect()),
+        ];
+        Ok(Value::Map(row([
+            ("ttl", Value::Int(300)),
+            ("db", name.as_str().into()),
+            ("servers", Value::List(servers)),
+        ])))
+    }
+}
