@@ -3,3 +3,4 @@
 
 pub mod apiserver;
 pub mod controllers;
+pub mod neo4j;

@@ -1,0 +1,204 @@
+//! A running Neo4j server: its Bolt port, its metrics port, and the ways it can end or hang.
+//!
+//! The port opens when the model says that the server serves, so a process whose cluster has not formed is started but not ready.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    bolt::{
+        connection::{Abort, Backend, serve},
+        session::{Outcome, Run},
+    },
+    failure::{Neo4jFailure, code},
+    faults::{Fault, Stage},
+    handle::ClusterHandle,
+    model::ServerId,
+    value::{Value, ValueMap},
+};
+
+/// The Bolt port of every server.
+pub const BOLT_PORT: u16 = 7687;
+/// Connections that one server serves at once, like `server.bolt.thread_pool_max_size`.
+const MAX_CONNECTIONS: usize = 400;
+/// How often a starting process looks whether it may open its port.
+const START_STEP: Duration = Duration::from_millis(20);
+
+/// One server's process.
+pub struct Process {
+    /// The server's id.
+    pub id: ServerId,
+    /// Its cluster.
+    pub cluster: Arc<ClusterHandle>,
+    names: Vec<String>,
+    agent: String,
+    ready: AtomicBool,
+    hung: watch::Sender<bool>,
+    ended: CancellationToken,
+    connections: AtomicU64,
+}
+
+impl Process {
+    /// A process of the server `id`; `names` are what faults call it. The model has started it already.
+    pub fn new(id: ServerId, cluster: Arc<ClusterHandle>, names: Vec<String>, version: &str) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            cluster,
+            names,
+            agent: format!("Neo4j/{version}"),
+            ready: AtomicBool::new(false),
+            hung: watch::Sender::new(false),
+            ended: CancellationToken::new(),
+            connections: AtomicU64::new(0),
+        })
+    }
+
+    /// What a readiness probe on the Bolt port sees. A hung process keeps its port open.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    /// Ends it: its port closes and every connection with it.
+    pub fn end(&self) {
+        if !self.ended.is_cancelled() {
+            self.ready.store(false, Ordering::Relaxed);
+            self.cluster.with(|cluster, now| cluster.process_stopped(&self.id, now));
+            self.ended.cancel();
+        }
+    }
+
+    /// Stops or continues it: a hung process answers nobody and loses nothing.
+    pub fn hang(&self, hung: bool) {
+        self.hung.send_replace(hung);
+    }
+
+    /// Waits until the server serves; false if the process ends first.
+    pub async fn started(&self) -> bool {
+        while !self.cluster.serves(&self.id) {
+            tokio::select! {
+                () = self.ended.cancelled() => return false,
+                () = tokio::time::sleep(START_STEP) => {}
+            }
+        }
+        true
+    }
+
+    /// Marks it ready without a port, for tests without TCP.
+    pub fn ready_without_port(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+
+    /// Opens the Bolt port, then serves until the process ends.
+    pub async fn listen(self: Arc<Self>, ip: IpAddr, tls: Option<TlsAcceptor>) -> std::io::Result<()> {
+        let listener = TcpListener::bind(SocketAddr::new(ip, BOLT_PORT)).await?;
+        self.serve_bolt(listener, tls).await;
+        Ok(())
+    }
+
+    /// Serves Bolt on this listener until the process ends.
+    pub async fn serve_bolt(self: Arc<Self>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+        self.ready.store(true, Ordering::Relaxed);
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut connections = JoinSet::new();
+        loop {
+            let stream = tokio::select! {
+                () = self.ended.cancelled() => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    // Out of descriptors, or the peer has left already.
+                    Err(_) => {
+                        tokio::time::sleep(START_STEP).await;
+                        continue;
+                    }
+                },
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                continue;
+            };
+            let process = Arc::clone(&self);
+            let tls = tls.clone();
+            connections.spawn(async move {
+                let _place = place;
+                process.converse(stream, tls).await;
+            });
+        }
+        // Dropping the set closes what is still open.
+    }
+
+    async fn converse(&self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+        // Without it every answer waits some 40 ms for the client's acknowledgement (N11).
+        let _ = stream.set_nodelay(true);
+        let socket = std::os::fd::AsFd::as_fd(&stream).try_clone_to_owned().ok();
+        let abort = Abort::new(socket);
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        let id = format!("bolt-{number}");
+        match tls {
+            None => serve(stream, id, self, &abort).await,
+            Some(acceptor) => {
+                let within = Duration::from_secs(10);
+                if let Ok(Ok(stream)) = tokio::time::timeout(within, acceptor.accept(stream)).await {
+                    serve(stream, id, self, &abort).await;
+                }
+            }
+        }
+    }
+}
+
+impl Backend for Process {
+    fn agent(&self) -> String {
+        self.agent.clone()
+    }
+
+    fn login(&self, hello: &ValueMap) -> Result<(String, bool), Neo4jFailure> {
+        let text = |key: &str| hello.get(key).and_then(Value::as_str).unwrap_or_default();
+        let scheme = text("scheme");
+        if !["basic", "none"].contains(&scheme) {
+            let message = format!("Authentication scheme '{scheme}' is not supported.");
+            return Err(Neo4jFailure::new(code::UNAUTHORIZED, message));
+        }
+        self.cluster
+            .with(|cluster, now| cluster.authenticate(&self.id, text("principal"), text("credentials"), now))
+    }
+
+    fn run<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<Outcome, Neo4jFailure>> {
+        Box::pin(self.cluster.run(&self.id, run))
+    }
+
+    fn route(&self, database: Option<&str>) -> Result<Value, Neo4jFailure> {
+        self.cluster.with(|cluster, _| cluster.routing_table(database))
+    }
+
+    fn strike(&self, stage: Stage, statement: Option<&str>) -> Option<Fault> {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        self.cluster.faults.strike(&names, stage, statement)
+    }
+
+    fn runs(&self) -> BoxFuture<'_, ()> {
+        let mut hung = self.hung.subscribe();
+        Box::pin(async move {
+            // An error means that the process is gone; its connections end elsewhere.
+            let _ = hung.wait_for(|hung| !hung).await;
+        })
+    }
+}
