@@ -244,7 +244,7 @@ impl Command {
                 let names: Vec<_> = databases.iter().map(|name| literal(name)).collect();
                 format!(
                     "CALL dbms.cluster.statusCheck([{}], {STATUS_CHECK_MS}) YIELD database, serverId, serverName, \
-                     replicationSuccessful, memberStatus, recordedLeader, error",
+                     replicationSuccessful, memberStatus, error",
                     names.join(", ")
                 )
                 .into()

@@ -19,6 +19,7 @@ use crate::cache::Router;
 pub mod board;
 pub mod cluster;
 pub mod conditions;
+pub mod database;
 pub mod events;
 pub mod executor;
 mod failure;

@@ -7,13 +7,19 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use neo4j_operator_crds::cluster::{Neo4jEnterpriseClusterSpec, tls::TlsMode};
+use neo4j_operator_crds::{
+    Neo4jEnterpriseCluster,
+    cluster::{Neo4jEnterpriseClusterSpec, effective::TlsSource},
+};
 
-use super::{ErrorType, Failure};
-use crate::neo4j::{BoltError, ClusterTarget, Credentials, EndpointResolver, Member, TlsTrust};
+use super::{Context, ErrorType, Failure, MANAGER, Requests};
+use crate::{
+    cache::{Custom, PodView, ReadError, SecretMeta, Select, StatefulSetView},
+    neo4j::{BoltError, ClusterTarget, Credentials, EndpointResolver, Member, TlsTrust},
+};
 
-/// The Secret with the administrator's login when the spec names none.
-pub const DEFAULT_ADMIN_SECRET: &str = "neo4j-admin-secret";
+/// Label with the name of the cluster, on its StatefulSets and pods.
+const CLUSTER_LABEL: &str = "neo4j.com/cluster";
 
 /// The data of a Secret.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
@@ -52,6 +58,12 @@ pub enum TargetError {
     /// Kubernetes did not answer: nothing is known.
     #[error("{0}")]
     Unreadable(String, ErrorType),
+}
+
+impl From<ReadError> for TargetError {
+    fn from(error: ReadError) -> Self {
+        Self::Unreadable(error.to_string(), error.category())
+    }
 }
 
 impl From<TargetError> for Failure {
@@ -114,12 +126,6 @@ pub fn members<'a>(
     members
 }
 
-/// The Secret with the administrator's login.
-pub fn admin_secret(spec: &Neo4jEnterpriseClusterSpec) -> &str {
-    let named = spec.auth.as_ref().and_then(|auth| auth.admin_secret.as_deref());
-    named.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_ADMIN_SECRET)
-}
-
 /// The Secret with the last credential that was seen working.
 pub fn operator_auth_secret(cluster: &str) -> String {
     format!("{cluster}-operator-auth")
@@ -155,12 +161,11 @@ pub fn login(name: &str, data: &SecretData) -> Result<Credentials, TargetError> 
 
 /// The Secret with the servers' certificate, where the cluster encrypts.
 pub fn certificate_secret(cluster: &str, spec: &Neo4jEnterpriseClusterSpec) -> Option<String> {
-    let tls = spec.tls.as_ref()?;
-    if tls.mode == Some(TlsMode::Disabled) {
-        return None;
+    match spec.tls_source() {
+        TlsSource::Disabled => None,
+        TlsSource::Secret(name) => Some(name),
+        TlsSource::CertManager => Some(format!("{cluster}-tls-secret")),
     }
-    let named = tls.certificate_secret.clone().filter(|name| !name.is_empty());
-    Some(named.unwrap_or_else(|| format!("{cluster}-tls-secret")))
 }
 
 /// What the operator trusts: the authority, else the server's own certificate as the only root.
@@ -194,6 +199,91 @@ pub fn target(
         members,
         tls,
         credentials,
+    }
+}
+
+/// Reads what is needed and puts it together: for kinds that belong to a cluster. The cluster's own
+/// reconciler has read most of it already and calls the parts.
+pub async fn observe(
+    context: &Context,
+    cluster: &Custom<Neo4jEnterpriseCluster>,
+    requests: &Requests,
+) -> Result<ClusterTarget, TargetError> {
+    let meta = &cluster.meta;
+    let (namespace, name) = (&*meta.namespace, &*meta.name);
+    let object = cluster.object.as_ref().map_err(|error| {
+        TargetError::NotReady(format!("Neo4jEnterpriseCluster {name:?} cannot be decoded: {error}"))
+    })?;
+    let identity = ClusterIdentity {
+        namespace,
+        name,
+        uid: &meta.uid,
+    };
+    let labels = vec![(CLUSTER_LABEL.to_owned(), name.to_owned())];
+    let owned = Select::Owner {
+        uid: meta.uid.to_string(),
+        labels: labels.clone(),
+    };
+    let labelled = Select::Labels(labels);
+    let certificate = certificate_secret(name, &object.spec);
+    let (sets, pods, credentials, tls) = futures::try_join!(
+        async {
+            Ok(context
+                .cache
+                .list::<StatefulSetView>(namespace, &owned, requests)
+                .await?)
+        },
+        async { Ok(context.cache.list::<PodView>(namespace, &labelled, requests).await?) },
+        read_login(context, cluster, &object.spec, requests),
+        async {
+            match &certificate {
+                None => Ok(None),
+                Some(secret) => match context.cache.secret(namespace, secret, requests).await? {
+                    Some(data) => trust(secret, &data).map(Some),
+                    None => Err(TargetError::Certificate {
+                        name: secret.clone(),
+                        why: "it does not exist".to_owned(),
+                    }),
+                },
+            }
+        },
+    )?;
+    let sets: Vec<&str> = sets.iter().map(|set| &*set.metadata.uid).collect();
+    let pods = pods.iter().map(|pod| MemberPod {
+        name: &pod.metadata.name,
+        uid: &pod.metadata.uid,
+        owner_uid: pod.metadata.owner.as_ref().map(|owner| &*owner.uid),
+        ip: pod.ip.as_deref(),
+    });
+    let members = members(identity, &object.spec, context.neo4j.resolver(), pods, &sets);
+    Ok(target(identity, members, credentials, tls))
+}
+
+/// The login that was seen working, else the administrator's.
+async fn read_login(
+    context: &Context,
+    cluster: &Custom<Neo4jEnterpriseCluster>,
+    spec: &Neo4jEnterpriseClusterSpec,
+    requests: &Requests,
+) -> Result<Credentials, TargetError> {
+    let namespace = &*cluster.meta.namespace;
+    let known_good = operator_auth_secret(&cluster.meta.name);
+    let meta = context
+        .cache
+        .get::<SecretMeta>(namespace, &known_good, requests)
+        .await?;
+    // A Secret of that name that somebody else made says nothing about the servers' password.
+    let ours = meta.is_some_and(|secret| {
+        let labels = &secret.metadata.labels;
+        labels.has("app.kubernetes.io/managed-by", MANAGER) && labels.has(CLUSTER_LABEL, &cluster.meta.name)
+    });
+    if ours && let Some(data) = context.cache.secret(namespace, &known_good, requests).await? {
+        return login(&known_good, &data);
+    }
+    let admin = spec.admin_secret();
+    match context.cache.secret(namespace, admin, requests).await? {
+        Some(data) => login(admin, &data),
+        None => Err(TargetError::AuthSecretMissing(admin.to_owned())),
     }
 }
 
