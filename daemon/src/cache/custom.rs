@@ -100,6 +100,14 @@ impl<K: CustomKind> View for Custom<K> {
             || now.labels != then.labels
             || now.annotations != then.annotations
     }
+    /// What others that refer to it look at: its spec, whether it is going, and its phase.
+    fn differs_for_others(&self, before: &Self) -> bool {
+        let (now, then) = (&self.meta, &before.meta);
+        now.uid != then.uid
+            || now.generation != then.generation
+            || now.deleting != then.deleting
+            || self.phase != before.phase
+    }
 }
 
 #[cfg(test)]

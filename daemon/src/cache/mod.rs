@@ -5,20 +5,27 @@
 //! knows per kind what is kept, never answers older than what this process has written or already handed out,
 //! and never takes "not in the store" for "not there".
 
+mod counts;
 mod custom;
+mod follow;
 mod live;
 mod meta;
 mod pod;
+mod pump;
 mod router;
 mod select;
+mod source;
+mod store;
 mod text;
+mod triggers;
 mod views;
 
+pub use counts::Miss;
 pub use custom::{Custom, CustomKind};
 pub use live::ReadError;
 pub use meta::{Meta, Owner, Pairs};
 pub use pod::{ContainerState, Ended, PodView};
-pub use router::Router;
+pub use router::{KindFigures, Router, Settings, Unsupported};
 pub use select::Select;
 pub use views::{
     ConfigMapView, CronJobSpec, CronJobStatus, CronJobView, JobView, PdbStatus, PdbView, PvcView, SecretMeta,

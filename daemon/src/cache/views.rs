@@ -23,6 +23,10 @@ pub trait View: DeserializeOwned + Clone + Send + Sync + 'static {
     fn differs(&self, before: &Self) -> bool {
         self.meta().resource_version != before.meta().resource_version
     }
+    /// Whether it differs in a way that those who refer to it have to look at.
+    fn differs_for_others(&self, before: &Self) -> bool {
+        self.meta().resource_version != before.meta().resource_version
+    }
 }
 
 /// Views that are nothing but metadata.

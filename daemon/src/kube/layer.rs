@@ -14,6 +14,7 @@ use std::{
 };
 
 use http::{Method, Request, Response, StatusCode, Uri, header::RETRY_AFTER};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use kube::client::Body;
 use neo4j_operator_shared::Kind;
 use tokio::{sync::Semaphore, time::Instant};
@@ -196,6 +197,36 @@ where
     }
 }
 
+/// The body of an answer; a watch hears of each of its frames, bookmarks included (K34).
+pub struct Measured<B> {
+    inner: B,
+    of_watch: bool,
+}
+
+impl<B: HttpBody + Unpin> HttpBody for Measured<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        if self.of_watch && matches!(frame, Poll::Ready(Some(Ok(_)))) {
+            super::watch::beat();
+        }
+        frame
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+}
+
 /// The wrapped service.
 pub struct ApiService<F> {
     inner: Buffer<Request<Body>, F>,
@@ -208,9 +239,9 @@ where
     E: Into<BoxError> + 'static,
     B: Send + 'static,
 {
-    type Response = Response<B>;
+    type Response = Response<Measured<B>>;
     type Error = BoxError;
-    type Future = Answering<B>;
+    type Future = Answering<Measured<B>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Service::<Request<Body>>::poll_ready(&mut self.inner, context)
@@ -227,7 +258,13 @@ where
                 tokio::time::sleep(shared.watch_pause(request.uri())).await;
             }
             match tokio::time::timeout(deadline, attempts(inner, &shared, asked, request, deadline)).await {
-                Ok(answer) => answer,
+                Ok(answer) => answer.map(|answer| {
+                    let of_watch = asked.verb == "watch" && answer.status().is_success();
+                    if of_watch {
+                        super::watch::beat();
+                    }
+                    answer.map(|inner| Measured { inner, of_watch })
+                }),
                 Err(_) => Err(Box::new(NoAnswer {
                     verb: asked.verb,
                     resource: asked.resource,

@@ -3,3 +3,4 @@
 pub mod client;
 mod layer;
 pub mod scope;
+pub mod watch;
