@@ -26,19 +26,25 @@ use tokio_util::sync::CancellationToken;
 mod audit;
 pub mod builtin;
 pub mod clock;
+mod crd;
 pub mod fault;
 mod http;
+mod kinds;
+mod registry;
 pub mod schema;
+mod selector;
 pub mod smd;
 mod status;
+mod store;
 pub mod strategic;
+mod watch;
 
 pub use audit::RequestRecord;
 pub use clock::{Clock, ManualClock, TokioClock};
 pub use fault::{Delivery, Hooks, NoFaults, Point, Verdict};
 pub use status::Failure;
 
-use self::{audit::Audit, clock::Chance};
+use self::{audit::Audit, registry::Registry};
 
 /// What a server is started with.
 #[derive(Clone)]
@@ -95,9 +101,8 @@ fn random_token() -> String {
 
 /// What all parts of a server share.
 struct Inner {
+    registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
-    hooks: Arc<dyn Hooks>,
-    chance: Chance,
     token: String,
     minor: u16,
     audit: Audit,
@@ -119,9 +124,13 @@ impl Server {
     /// A server with the namespaces `default` and `kube-system` and nothing else.
     pub fn new(options: Options) -> Self {
         let inner = Inner {
+            registry: Arc::new(Registry::new(
+                Arc::clone(&options.clock),
+                options.hooks,
+                options.seed,
+                options.history,
+            )),
             clock: options.clock,
-            hooks: options.hooks,
-            chance: Chance::new(options.seed),
             token: options.token,
             minor: options.minor,
             audit: Audit::new(options.requests),
@@ -153,6 +162,11 @@ impl Server {
     /// The last requests, oldest first.
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.inner.audit.all()
+    }
+
+    /// Forgets the history of events: watches and pages that reach further back get 410 from now on.
+    pub fn compact(&self) {
+        self.inner.registry.store.compact();
     }
 
     /// Forgets the requests so far.

@@ -1,23 +1,41 @@
 //! Requests in, replies out.
 //!
 //! A [`Door`] is the tower service: it reads the body (bounded), checks the token where the door asks for one, hands the request to its
-//! route and writes down what was asked. Everything behind the routes is in the registry.
+//! route and writes down what was asked. What requests mean is the registry's.
 
 use std::{
     convert::Infallible,
     fmt::Display,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use ::http::{Request, Response};
+use ::http::{HeaderMap, Method, Request, Response, header, request::Parts};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 
-use super::{Failure, Server};
+use self::{
+    request::{Form, Params, ResourcePath},
+    reply::{failure, json, text},
+};
+use super::{
+    Failure, RequestRecord, Server,
+    kinds::Resource,
+    registry::{Call, Decoded, DeleteOptions, Input, Stop, Written},
+    watch::Watcher,
+};
 
+mod body;
+mod discovery;
+mod openapi;
+mod reply;
+mod request;
 pub(super) mod serve;
+mod table;
+#[cfg(test)]
+mod tests;
 
 /// The connection breaks without an answer, or in the middle of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +44,7 @@ pub(super) struct Disconnected;
 
 /// The body of a reply: whole, or the stream of a watch.
 pub(super) type ReplyBody = UnsyncBoxBody<Bytes, Disconnected>;
+type Reply = Response<ReplyBody>;
 
 /// A request body may have this many bytes.
 pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -47,39 +66,298 @@ impl Door {
     pub(super) fn guarded(server: Server) -> Self {
         Self { server, guarded: true }
     }
+
+    /// Answers one request and records it.
+    async fn answer<B>(self, request: Request<B>) -> Result<Reply, Disconnected>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Display + Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let mut record = RequestRecord {
+            verb: parts.method.to_string().to_lowercase(),
+            resource: parts.uri.path().to_owned(),
+            user_agent: header_text(&parts.headers, header::USER_AGENT).to_owned(),
+            ..RequestRecord::default()
+        };
+        let result = if self.guarded && !self.knows(&parts.headers) {
+            Err(Stop::Failure(Failure::unauthorized()))
+        } else {
+            match Limited::new(body, MAX_BODY).collect().await {
+                Ok(bytes) => self.route(&parts, &bytes.to_bytes(), &mut record).await,
+                Err(error) if error.is::<LengthLimitError>() => Err(Failure::too_large(MAX_BODY).into()),
+                Err(_) => Err(Stop::Disconnect),
+            }
+        };
+        let reply = match result {
+            Ok(reply) => Ok(reply),
+            Err(Stop::Failure(why)) => Ok(failure(&why)),
+            Err(Stop::Disconnect) => Err(Disconnected),
+        };
+        record.code = reply.as_ref().map_or(0, |r| r.status().as_u16());
+        self.server.inner.audit.record(record);
+        reply
+    }
+
+    fn knows(&self, headers: &HeaderMap) -> bool {
+        let given = header_text(headers, header::AUTHORIZATION);
+        let token = &self.server.inner.token;
+        !token.is_empty() && given.strip_prefix("Bearer ").is_some_and(|t| t.trim() == token)
+    }
+
+    async fn route(&self, parts: &Parts, bytes: &Bytes, record: &mut RequestRecord) -> Result<Reply, Stop> {
+        let path = parts.uri.path();
+        let inner = &self.server.inner;
+        let catalog = inner.registry.catalog();
+        if let Some(target) = ResourcePath::parse(path) {
+            let params = Params::parse(parts.uri.query().unwrap_or_default())?;
+            if let Some(resource) = catalog.get(&target.group, &target.version, &target.plural) {
+                return self.resource(parts, bytes, &target, resource, &params, record).await;
+            }
+            return if catalog.is_builtin(&target.group, &target.version) {
+                Err(Failure::unknown_resource().into())
+            } else {
+                Ok(reply::not_found())
+            };
+        }
+        if parts.method != Method::GET && parts.method != Method::HEAD {
+            return Err(Failure::method_not_allowed().into());
+        }
+        let steps: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let form = request::discovery(&parts.headers);
+        Ok(match steps.as_slice() {
+            ["healthz" | "readyz" | "livez", ..] => text(200, "ok"),
+            ["version"] => json(200, &discovery::version(inner.minor)),
+            ["api"] => discovery::core_versions(&catalog, form),
+            ["apis"] => discovery::groups(&catalog, form),
+            ["api", version] => return discovery::resources(&catalog, "", version),
+            ["apis", group] => return discovery::group(&catalog, group),
+            ["apis", group, version] => return discovery::resources(&catalog, group, version),
+            ["openapi", "v3"] => json(200, &openapi::index(&catalog)),
+            ["openapi", "v3", "api", version] => return openapi::document(&catalog, "", version, inner.minor),
+            ["openapi", "v3", "apis", group, version] => {
+                return openapi::document(&catalog, group, version, inner.minor);
+            }
+            _ => reply::not_found(),
+        })
+    }
+
+    /// A request for a resource that exists.
+    async fn resource(
+        &self,
+        parts: &Parts,
+        bytes: &Bytes,
+        target: &ResourcePath,
+        resource: &Arc<Resource>,
+        params: &Params,
+        record: &mut RequestRecord,
+    ) -> Result<Reply, Stop> {
+        let watch = params.flag("watch") && target.name.is_empty();
+        let verb = request::verb(&parts.method, &target.name, watch);
+        record.verb = verb.map_or_else(|| record.verb.clone(), str::to_owned);
+        record.group.clone_from(&target.group);
+        record.resource.clone_from(&target.plural);
+        record.subresource.clone_from(&target.subresource);
+        record.namespace.clone_from(&target.namespace);
+        record.name.clone_from(&target.name);
+        record.watch = watch;
+        check_target(target, resource)?;
+        let verb = verb.ok_or_else(Failure::method_not_allowed)?;
+        if !target.subresource.is_empty() && !matches!(verb, "get" | "update" | "patch") {
+            return Err(Failure::method_not_allowed().into());
+        }
+        if resource.namespaced && target.namespace.is_empty() && !matches!(verb, "list" | "watch") {
+            return Err(Failure::method_not_allowed().into());
+        }
+        if verb == "deletecollection" && !resource.verbs().contains(&verb) {
+            return Err(Failure::method_not_allowed().into());
+        }
+        let call = Call {
+            resource: Arc::clone(resource),
+            verb,
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            subresource: target.subresource.clone(),
+            manager: manager(params, &parts.headers),
+            strictness: params.strictness()?,
+            force: params.flag("force"),
+            dry_run: params.dry_run()?,
+        };
+        record.manager.clone_from(&call.manager);
+        let form = request::form(&parts.headers)?;
+        let media = media_type(&parts.headers);
+        let registry = &self.server.inner.registry;
+        match verb {
+            "get" => {
+                let object = registry.get(&call).await?;
+                Ok(reply::object(200, resource, object, form, &self.server.inner.clock, &[]))
+            }
+            "list" => {
+                let page = registry.list(&call, &params.list(resource)?).await?;
+                Ok(reply::list(resource, page, form, &self.server.inner.clock))
+            }
+            "watch" => {
+                let watcher = Watcher::start(Arc::clone(registry), &call, params.watch(resource)?).await?;
+                Ok(reply::stream(
+                    watcher,
+                    Arc::clone(resource),
+                    form,
+                    Arc::clone(&self.server.inner.clock),
+                ))
+            }
+            "create" => {
+                let body = body::object(&media, bytes, &resource.kind)?;
+                let written = registry.create(&call, body).await?;
+                record.name = super::registry::meta::text(&written.value, "name").to_owned();
+                Ok(self.written(resource, written, form))
+            }
+            "update" => {
+                let input = Input::Put(body::object(&media, bytes, &resource.kind)?);
+                Ok(self.written(resource, registry.modify(&call, &input).await?, form))
+            }
+            "patch" => {
+                let input = body::patch(resource, &media, bytes)?;
+                if matches!(input, Input::Apply(_)) && params.text("fieldManager").is_empty() {
+                    return Err(manager_required().into());
+                }
+                Ok(self.written(resource, registry.modify(&call, &input).await?, form))
+            }
+            _ => self.delete(&call, params, &media, bytes, form).await,
+        }
+    }
+
+    async fn delete(
+        &self,
+        call: &Call,
+        params: &Params,
+        media: &str,
+        bytes: &Bytes,
+        form: Form,
+    ) -> Result<Reply, Stop> {
+        let registry = &self.server.inner.registry;
+        let body = if bytes.is_empty() {
+            Decoded {
+                value: params.delete_options(),
+                duplicates: Vec::new(),
+            }
+        } else {
+            body::object(media, bytes, "DeleteOptions")?
+        };
+        let options = DeleteOptions::read(&body.value)?;
+        let value = if call.verb == "delete" {
+            registry.delete(call, &options).await?
+        } else {
+            registry
+                .delete_collection(call, &params.list(&call.resource)?, &options)
+                .await?
+        };
+        let form = if value["kind"] == call.resource.kind.as_str() {
+            form
+        } else {
+            Form::Plain
+        };
+        Ok(reply::object(
+            200,
+            &call.resource,
+            value,
+            form,
+            &self.server.inner.clock,
+            &[],
+        ))
+    }
+
+    fn written(&self, resource: &Resource, written: Written, form: Form) -> Reply {
+        let code = if written.created { 201 } else { 200 };
+        reply::object(
+            code,
+            resource,
+            written.value,
+            form,
+            &self.server.inner.clock,
+            &written.warnings,
+        )
+    }
+}
+
+/// The path fits the scope of the resource and names a subresource that it has.
+fn check_target(target: &ResourcePath, resource: &Resource) -> Result<(), Failure> {
+    let scope_fits = if resource.namespaced {
+        !target.namespace.is_empty() || target.name.is_empty()
+    } else {
+        target.namespace.is_empty()
+    };
+    let known = match target.subresource.as_str() {
+        "" => true,
+        "status" => resource.status,
+        "finalize" => resource.is("namespaces"),
+        _ => false,
+    };
+    if scope_fits && known {
+        Ok(())
+    } else {
+        Err(Failure::unknown_resource())
+    }
+}
+
+fn manager_required() -> Failure {
+    let error = super::status::field_error(
+        "fieldManager",
+        super::schema::Reason::Required,
+        "Required value: is required for apply patch",
+    );
+    Failure::invalid("meta.k8s.io", "PatchOptions", "", &[error])
+}
+
+/// The field manager: the parameter, or the program that the user agent names.
+fn manager(params: &Params, headers: &HeaderMap) -> String {
+    match params.text("fieldManager") {
+        "" => header_text(headers, header::USER_AGENT)
+            .split('/')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(128)
+            .collect(),
+        given => given.to_owned(),
+    }
+}
+
+fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+}
+
+/// The media type of the body, without its parameters.
+fn media_type(headers: &HeaderMap) -> String {
+    header_text(headers, header::CONTENT_TYPE)
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_lowercase()
 }
 
 impl<B> tower::Service<Request<B>> for Door
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Display,
+    B::Error: Display + Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    type Response = Response<ReplyBody>;
+    type Response = Reply;
     type Error = Disconnected;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Disconnected>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Reply, Disconnected>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let door = self.clone();
-        Box::pin(async move {
-            let _ = (&door.server.inner.token, door.guarded, request.uri());
-            Ok(failure(&Failure::unknown_resource()))
-        })
+        Box::pin(self.clone().answer(request))
     }
 }
 
-/// A failure as a reply.
-fn failure(failure: &Failure) -> Response<ReplyBody> {
-    let body = Bytes::from(failure.body().to_string());
-    let mut response = Response::new(Full::new(body).map_err(|e: Infallible| match e {}).boxed_unsync());
-    *response.status_mut() =
-        ::http::StatusCode::from_u16(failure.code).unwrap_or(::http::StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(
-        ::http::header::CONTENT_TYPE,
-        ::http::HeaderValue::from_static("application/json"),
-    );
-    response
+/// A body that is there as a whole.
+fn whole(bytes: impl Into<Bytes>) -> ReplyBody {
+    http_body_util::Full::new(bytes.into())
+        .map_err(|e: Infallible| match e {})
+        .boxed_unsync()
 }

@@ -1,0 +1,177 @@
+//! Discovery: which groups, versions and resources there are, in the aggregated and in the old form.
+
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        kinds::{Catalog, Resource},
+        registry::Stop,
+    },
+    Reply,
+    reply::{self, json as json_reply},
+    request::Discovery,
+};
+
+/// The content type of the aggregated form; kubectl takes the form only under this name.
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// `/version`: honest about what this is.
+pub(super) fn version(minor: u16) -> Value {
+    json!({
+        "major": "1", "minor": minor.to_string(),
+        "gitVersion": format!("v1.{minor}.0+embedded"),
+        "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "none", "compiler": "rustc", "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+    })
+}
+
+/// The subresources of a resource: name, verbs.
+fn subresources(resource: &Resource) -> Vec<(&'static str, &'static [&'static str])> {
+    let mut out: Vec<(&str, &[&str])> = Vec::new();
+    if resource.is("namespaces") {
+        out.push(("finalize", &["update"]));
+    }
+    if resource.status {
+        out.push(("status", &["get", "patch", "update"]));
+    }
+    out
+}
+
+/// Built-in kinds are of the group that they are listed in and do not repeat it; custom ones do.
+fn response_kind(resource: &Resource) -> Value {
+    if resource.custom.is_some() {
+        json!({"group": resource.group, "version": resource.version, "kind": resource.kind})
+    } else {
+        json!({"group": "", "version": "", "kind": resource.kind})
+    }
+}
+
+fn aggregated_resource(resource: &Resource) -> Value {
+    let mut out = json!({
+        "resource": resource.plural,
+        "responseKind": response_kind(resource),
+        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": resource.singular,
+        "verbs": resource.verbs(),
+    });
+    if !resource.short_names.is_empty() {
+        out["shortNames"] = json!(resource.short_names);
+    }
+    if !resource.categories.is_empty() {
+        out["categories"] = json!(resource.categories);
+    }
+    let below: Vec<Value> = subresources(resource)
+        .into_iter()
+        .map(|(name, verbs)| json!({"subresource": name, "responseKind": response_kind(resource), "verbs": verbs}))
+        .collect();
+    if !below.is_empty() {
+        out["subresources"] = json!(below);
+    }
+    out
+}
+
+fn aggregated(catalog: &Catalog, wanted: impl Fn(&str) -> bool) -> Reply {
+    let groups = catalog.groups();
+    let items: Vec<Value> = groups
+        .iter()
+        .filter(|(group, _)| wanted(group))
+        .map(|(group, versions)| {
+            let versions: Vec<Value> = versions
+                .iter()
+                .map(|version| {
+                    let resources: Vec<Value> = catalog
+                        .of(group, version)
+                        .into_iter()
+                        .map(|r| aggregated_resource(r))
+                        .collect();
+                    json!({"version": version, "resources": resources, "freshness": "Current"})
+                })
+                .collect();
+            let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
+            json!({"metadata": metadata, "versions": versions})
+        })
+        .collect();
+    let document = json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
+    });
+    reply::typed_json(200, AGGREGATED, &document)
+}
+
+/// `/api`.
+pub(super) fn core_versions(catalog: &Catalog, form: Discovery) -> Reply {
+    match form {
+        Discovery::Aggregated => aggregated(catalog, str::is_empty),
+        Discovery::Plain => json_reply(
+            200,
+            &json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
+        ),
+    }
+}
+
+fn group_object(group: &str, versions: &[&str]) -> Value {
+    let versions: Vec<Value> = versions
+        .iter()
+        .map(|v| json!({"groupVersion": format!("{group}/{v}"), "version": v}))
+        .collect();
+    json!({"name": group, "versions": versions, "preferredVersion": versions.first()})
+}
+
+/// `/apis`.
+pub(super) fn groups(catalog: &Catalog, form: Discovery) -> Reply {
+    if form == Discovery::Aggregated {
+        return aggregated(catalog, |group| !group.is_empty());
+    }
+    let groups: Vec<Value> = catalog
+        .groups()
+        .iter()
+        .filter(|(group, _)| !group.is_empty())
+        .map(|(group, versions)| group_object(group, versions))
+        .collect();
+    json_reply(200, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
+}
+
+/// `/apis/GROUP`.
+pub(super) fn group(catalog: &Catalog, name: &str) -> Result<Reply, Stop> {
+    let groups = catalog.groups();
+    let Some(versions) = groups.get(name).filter(|_| !name.is_empty()) else {
+        return Ok(reply::not_found());
+    };
+    let mut document = group_object(name, versions);
+    document["kind"] = json!("APIGroup");
+    document["apiVersion"] = json!("v1");
+    Ok(json_reply(200, &document))
+}
+
+/// `/api/v1` and `/apis/GROUP/VERSION`.
+pub(super) fn resources(catalog: &Catalog, group: &str, version: &str) -> Result<Reply, Stop> {
+    let found = catalog.of(group, version);
+    let Some(first) = found.first() else {
+        return Ok(reply::not_found());
+    };
+    let mut resources = Vec::new();
+    for resource in &found {
+        let mut entry = json!({
+            "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
+            "kind": resource.kind, "verbs": resource.verbs(),
+        });
+        if !resource.short_names.is_empty() {
+            entry["shortNames"] = json!(resource.short_names);
+        }
+        if !resource.categories.is_empty() {
+            entry["categories"] = json!(resource.categories);
+        }
+        resources.push(entry);
+        for (name, verbs) in subresources(resource) {
+            resources.push(json!({
+                "name": format!("{}/{name}", resource.plural), "singularName": "", "namespaced": resource.namespaced,
+                "kind": resource.kind, "verbs": verbs,
+            }));
+        }
+    }
+    Ok(json_reply(
+        200,
+        &json!({
+            "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": first.api_version(), "resources": resources,
+        }),
+    ))
+}

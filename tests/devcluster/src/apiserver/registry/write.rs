@@ -1,0 +1,530 @@
+//! The way of every write: decode, merge, own, prepare, check, commit.
+//!
+//! An update reads the object, makes the new one and commits it against the version that it read. Where another write came between,
+//! it starts over, unless the client named a version: then the client must decide.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        kinds::Resource,
+        schema::FieldError,
+        smd::{self, ApplyError},
+        status::{Failure, field_error},
+        store::Object,
+    },
+    Call, Decoded, Registry, Stop, Strictness, definitions, meta,
+    patch::{self, Patch},
+    present, rules,
+};
+
+/// How often a write without a version starts over before it gives up.
+const ATTEMPTS: usize = 100;
+/// How many generated names are tried.
+const NAME_ATTEMPTS: usize = 8;
+/// A generated name's base is cut so that the whole has at most 63 characters.
+const MAX_BASE: usize = 58;
+/// An object may have this many bytes.
+const MAX_OBJECT: usize = 1536 * 1024;
+/// The longest field manager.
+const MAX_MANAGER: usize = 128;
+
+/// What changes an object.
+#[derive(Debug, Clone)]
+pub(in crate::apiserver) enum Input {
+    /// PUT: the whole object.
+    Put(Decoded),
+    /// PATCH in one of the three formats that name changes.
+    Patch(Patch),
+    /// PATCH by server-side apply.
+    Apply(Decoded),
+}
+
+/// A write that was done.
+#[derive(Debug, Clone)]
+pub(in crate::apiserver) struct Written {
+    pub(in crate::apiserver) value: Value,
+    pub(in crate::apiserver) created: bool,
+    /// Texts of `Warning` headers.
+    pub(in crate::apiserver) warnings: Vec<String>,
+}
+
+/// What an update comes to.
+enum Step {
+    Nothing,
+    Store(Value),
+    Delete(Value),
+}
+
+impl Registry {
+    /// POST.
+    pub(in crate::apiserver) async fn create(&self, call: &Call, body: Decoded) -> Result<Written, Stop> {
+        check_manager(call)?;
+        let mut value = body.value;
+        check_kind(call, &mut value)?;
+        if !call.resource.is("namespaces") {
+            check_namespace(call, &mut value)?;
+        }
+        let warnings = check_fields(call, &value, &body.duplicates, None)?;
+        self.insert(call, value, true, warnings).await
+    }
+
+    /// PUT or PATCH.
+    pub(in crate::apiserver) async fn modify(&self, call: &Call, input: &Input) -> Result<Written, Stop> {
+        check_manager(call)?;
+        for _ in 0..ATTEMPTS {
+            let Some(seen) = self.store.get(&call.key()) else {
+                return self.modify_absent(call, input).await;
+            };
+            let old = present::shown(&call.resource, &seen);
+            let (new, warnings) = self.changed(call, &old, input)?;
+            let explicit = check_version(call, input, &seen, &new)?;
+            check_uid(call, input, &old, &new)?;
+            let (value, committed) = match self.conclude(call, &seen, &old, new)? {
+                Step::Nothing => {
+                    return Ok(Written { value: old, created: false, warnings });
+                }
+                step if call.dry_run => {
+                    let (Step::Store(mut value) | Step::Delete(mut value)) = step else { continue };
+                    meta::copy(&old, &mut value, "resourceVersion");
+                    return Ok(Written { value, created: false, warnings });
+                }
+                Step::Store(value) => {
+                    self.before_commit(call).await?;
+                    let stored = present::stored(&call.resource, value);
+                    let committed = self.store.update(&seen, stored);
+                    let value = committed.as_ref().map(|object| present::shown(&call.resource, object));
+                    (value.unwrap_or_default(), committed.map(|_| ()))
+                }
+                Step::Delete(mut value) => {
+                    self.before_commit(call).await?;
+                    meta::copy(&old, &mut value, "resourceVersion");
+                    (value, self.store.delete(&seen))
+                }
+            };
+            match committed {
+                Ok(()) => {
+                    self.settle(call);
+                    self.after_commit(call).await?;
+                    return Ok(Written { value, created: false, warnings });
+                }
+                Err(_) if explicit => return Err(modified(call).into()),
+                Err(_) => {}
+            }
+        }
+        Err(Failure::internal("the object changed at every attempt").into())
+    }
+
+    async fn modify_absent(&self, call: &Call, input: &Input) -> Result<Written, Stop> {
+        if !call.subresource.is_empty() {
+            return Err(call.missing().into());
+        }
+        match input {
+            Input::Put(body) if call.resource.create_on_put => {
+                let mut value = body.value.clone();
+                check_kind(call, &mut value)?;
+                check_name(call, &mut value)?;
+                let warnings = check_fields(call, &value, &body.duplicates, None)?;
+                self.insert(call, value, true, warnings).await
+            }
+            Input::Apply(body) => {
+                let mut applied = body.value.clone();
+                check_kind(call, &mut applied)?;
+                check_name(call, &mut applied)?;
+                let uid = meta::text(&applied, "uid");
+                if !uid.is_empty() {
+                    return Err(Failure::conflict(
+                        &call.resource.group,
+                        &call.resource.plural,
+                        &call.name,
+                        &format!(
+                            "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                        ),
+                    )
+                    .into());
+                }
+                meta::set(&mut applied, "resourceVersion", Value::Null);
+                let api_version = call.resource.api_version();
+                let new = smd::apply(
+                    None,
+                    &applied,
+                    self.writer(call, &api_version),
+                    call.force,
+                    &call.resource.types,
+                )
+                .map_err(refused)?;
+                self.insert(call, new, false, Vec::new()).await
+            }
+            _ => Err(call.missing().into()),
+        }
+    }
+
+    /// Stores a new object. `posted`: its ownership is an Update entry to be made here; an apply has made its own.
+    async fn insert(
+        &self,
+        call: &Call,
+        mut value: Value,
+        posted: bool,
+        warnings: Vec<String>,
+    ) -> Result<Written, Stop> {
+        let resource = &call.resource;
+        let base = meta::text(&value, "generateName").to_owned();
+        let generate = meta::text(&value, "name").is_empty() && !base.is_empty();
+        self.namespace_open(call, meta::text(&value, "name"))?;
+        if let Some(failure) = definitions::closed_to_new(self, call) {
+            return Err(failure.into());
+        }
+        present::normalize(resource, &mut value);
+        let api_version = resource.api_version();
+        if posted {
+            smd::track_update(None, &mut value, self.writer(call, &api_version), &resource.types);
+        }
+        for _ in 0..NAME_ATTEMPTS {
+            let mut new = value.clone();
+            if generate {
+                let cut = base.chars().take(MAX_BASE).collect::<String>();
+                meta::set(&mut new, "name", json!(format!("{cut}{}", self.chance.suffix())));
+            }
+            meta::identify(&mut new, &self.chance, self.clock.now());
+            if resource.namespaced {
+                meta::set(&mut new, "namespace", json!(call.namespace));
+            } else {
+                meta::set(&mut new, "namespace", Value::Null);
+            }
+            self.prepare_create(call, &mut new)?;
+            let mut errors = meta::validate(resource, &new);
+            errors.extend(specific_errors(self, resource, None, &new));
+            check_errors(resource, meta::text(&new, "name"), &errors)?;
+            check_size(&new)?;
+            let name = meta::text(&new, "name").to_owned();
+            if call.dry_run {
+                if self.store.get(&call.key_of(&name)).is_some() {
+                    return Err(Failure::already_exists(&resource.group, &resource.plural, &name).into());
+                }
+                return Ok(Written { value: new, created: true, warnings });
+            }
+            self.before_commit(call).await?;
+            match self.store.create(call.key_of(&name), present::stored(resource, new)) {
+                Ok(object) => {
+                    definitions::created(self, resource, &object);
+                    self.after_commit(call).await?;
+                    let value = present::shown(resource, &object);
+                    return Ok(Written { value, created: true, warnings });
+                }
+                Err(_) if generate => {}
+                Err(_) => return Err(Failure::already_exists(&resource.group, &resource.plural, &name).into()),
+            }
+        }
+        Err(Failure::already_exists(&resource.group, &resource.plural, &base).into())
+    }
+
+    /// The object as the request wants it, with its ownership, before the rules of the kind.
+    fn changed(&self, call: &Call, old: &Value, input: &Input) -> Result<(Value, Vec<String>), Failure> {
+        let resource = &call.resource;
+        let api_version = resource.api_version();
+        let writer = self.writer(call, &api_version);
+        let (mut new, warnings) = match input {
+            Input::Apply(body) => {
+                let mut applied = body.value.clone();
+                check_kind(call, &mut applied)?;
+                check_name(call, &mut applied)?;
+                let mut new = smd::apply(Some(old), &applied, writer, call.force, &resource.types).map_err(refused)?;
+                present::normalize(resource, &mut new);
+                return Ok((new, body.duplicates.iter().map(|d| duplicate(d)).collect()));
+            }
+            Input::Put(body) => {
+                let mut new = body.value.clone();
+                check_kind(call, &mut new)?;
+                check_name(call, &mut new)?;
+                let warnings = check_fields(call, &new, &body.duplicates, None)?;
+                (new, warnings)
+            }
+            Input::Patch(patch) => {
+                let mut new = patch::apply(resource, old, patch)?;
+                check_kind(call, &mut new)?;
+                check_name(call, &mut new)?;
+                let warnings = check_fields(call, &new, patch.duplicates(), Some(patch))?;
+                (new, warnings)
+            }
+        };
+        present::normalize(resource, &mut new);
+        if call.subresource.is_empty() {
+            rules::keep_allocated(resource, old, &mut new);
+        }
+        smd::track_update(Some(old), &mut new, writer, &resource.types);
+        Ok((new, warnings))
+    }
+
+    /// Applies the rules of updates, and decides what is to be done.
+    fn conclude(&self, call: &Call, seen: &Object, old: &Value, mut new: Value) -> Result<Step, Failure> {
+        let resource = &call.resource;
+        for field in [
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+            "selfLink",
+            "resourceVersion",
+        ] {
+            meta::copy(old, &mut new, field);
+        }
+        for field in ["uid", "creationTimestamp", "namespace"] {
+            if meta::text(&new, field).is_empty() {
+                meta::copy(old, &mut new, field);
+            }
+        }
+        match call.subresource.as_str() {
+            "" => {
+                if resource.status {
+                    rules::copy_field(old, &mut new, "status");
+                }
+                rules::prepare_update(resource, old, &mut new);
+                if resource.generation && rules::moves_generation(resource, old, &new) {
+                    meta::set(&mut new, "generation", json!(meta::generation(old) + 1));
+                }
+            }
+            part => {
+                let field = if part == "finalize" { "spec" } else { "status" };
+                let mut only = old.clone();
+                rules::copy_field(&new, &mut only, field);
+                for field in ["managedFields", "uid", "creationTimestamp"] {
+                    meta::copy(&new, &mut only, field);
+                }
+                new = only;
+            }
+        }
+        let mut errors = meta::validate_update(old, &new);
+        // The rules of the kind include those of metadata, so the real server finds each of these twice.
+        errors.extend(errors.clone());
+        errors.extend(specific_errors(self, resource, Some(old), &new));
+        check_errors(resource, &call.name, &errors)?;
+        check_size(&new)?;
+        if rules::may_go(resource, &new) {
+            return Ok(Step::Delete(new));
+        }
+        if smd::same_but_times(old, &new) && seen.resource_version > 0 {
+            return Ok(Step::Nothing);
+        }
+        Ok(Step::Store(new))
+    }
+}
+
+fn specific_errors(registry: &Registry, resource: &Arc<Resource>, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
+    if let Some(custom) = &resource.custom {
+        return custom.schema.validate(new, old);
+    }
+    let mut errors = rules::validate(&resource.api_version(), &resource.kind, old, new);
+    if resource.is("customresourcedefinitions.apiextensions.k8s.io") {
+        errors.extend(definitions::validate(registry, old, new));
+    }
+    errors
+}
+
+fn check_errors(resource: &Resource, name: &str, errors: &[FieldError]) -> Result<(), Failure> {
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::invalid(resource.message_group(), &resource.kind, name, errors))
+    }
+}
+
+fn check_size(value: &Value) -> Result<(), Failure> {
+    if value.to_string().len() > MAX_OBJECT {
+        return Err(Failure::unexpected("etcdserver: request is too large"));
+    }
+    Ok(())
+}
+
+fn check_manager(call: &Call) -> Result<(), Failure> {
+    let problem = if call.manager.len() > MAX_MANAGER {
+        format!("Too long: may not be more than {MAX_MANAGER} bytes")
+    } else if call.manager.chars().any(char::is_control) {
+        format!("Invalid value: {:?}: should only contain printable characters", call.manager)
+    } else {
+        return Ok(());
+    };
+    let error = field_error("fieldManager", super::super::schema::Reason::Invalid, problem);
+    Err(Failure::invalid("meta.k8s.io", "CreateOptions", "", &[error]))
+}
+
+/// The kind and version of the body are those of the path, or absent.
+fn check_kind(call: &Call, value: &mut Value) -> Result<(), Failure> {
+    let resource = &call.resource;
+    let expected = resource.api_version();
+    let Value::Object(fields) = value else {
+        return Err(Failure::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): not an object",
+            resource.kind
+        )));
+    };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    let kind = if kind.is_empty() { resource.kind.clone() } else { kind };
+    let version = if version.is_empty() { expected.clone() } else { version };
+    if kind != resource.kind {
+        let package = |version: &str| match version.split_once('/') {
+            Some((group, _)) => group.split('.').next().unwrap_or_default().to_owned(),
+            None => "core".into(),
+        };
+        return Err(Failure::bad_request(format!(
+            "{kind} in version {:?} cannot be handled as a {}: converting ({}.{kind}) to ({}.{}): unknown conversion",
+            version.rsplit('/').next().unwrap_or_default(),
+            resource.kind,
+            version.replace('/', "."),
+            package(&expected),
+            resource.kind,
+        )));
+    }
+    if version != expected {
+        return Err(Failure::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({expected})"
+        )));
+    }
+    fields.insert("apiVersion".into(), json!(expected));
+    fields.insert("kind".into(), json!(kind));
+    meta::of(value);
+    Ok(())
+}
+
+fn check_namespace(call: &Call, value: &mut Value) -> Result<(), Failure> {
+    let given = meta::text(value, "namespace");
+    if call.resource.namespaced && !given.is_empty() && given != call.namespace {
+        return Err(Failure::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    if call.resource.namespaced {
+        meta::set(value, "namespace", json!(call.namespace));
+    }
+    Ok(())
+}
+
+/// Name and namespace of the body are those of the path, or absent.
+fn check_name(call: &Call, value: &mut Value) -> Result<(), Failure> {
+    for (field, wanted) in [("name", &call.name), ("namespace", &call.namespace)] {
+        let given = meta::text(value, field);
+        if !given.is_empty() && given != wanted && !(field == "namespace" && !call.resource.namespaced) {
+            return Err(Failure::bad_request(format!(
+                "the {field} of the object ({given}) does not match the {field} on the URL ({wanted})"
+            )));
+        }
+    }
+    meta::set(value, "name", json!(call.name));
+    if call.resource.namespaced {
+        meta::set(value, "namespace", json!(call.namespace));
+    }
+    Ok(())
+}
+
+fn duplicate(path: &str) -> String {
+    format!("duplicate field \"{path}\"")
+}
+
+/// Unknown and duplicate fields: refused, warned about or left alone, as the request asks.
+fn check_fields(
+    call: &Call,
+    value: &Value,
+    duplicates: &[String],
+    patch: Option<&Patch>,
+) -> Result<Vec<String>, Failure> {
+    if call.strictness == Strictness::Ignore {
+        return Ok(Vec::new());
+    }
+    let unknown = match &call.resource.custom {
+        Some(custom) => custom.schema.unknown_fields(value),
+        None => call.resource.types.unknown_fields(value),
+    };
+    let problems: Vec<String> = duplicates
+        .iter()
+        .map(|d| duplicate(d))
+        .chain(unknown.iter().map(|u| format!("unknown field \"{u}\"")))
+        .collect();
+    if call.strictness == Strictness::Warn || problems.is_empty() {
+        return Ok(problems);
+    }
+    let text = format!("strict decoding error: {}", problems.join(", "));
+    if let Some(Patch::Strategic(patch)) = patch {
+        let error = field_error(
+            "patch",
+            super::super::schema::Reason::Invalid,
+            format!("Invalid value: {:?}: {text}", patch.value.to_string()),
+        );
+        return Err(Failure::invalid("", "", "", &[error]));
+    }
+    Err(Failure::bad_request(format!(
+        "{kind} in version {:?} cannot be handled as a {kind}: {text}",
+        call.resource.version,
+        kind = call.resource.kind,
+    )))
+}
+
+/// The version that the client named, if any, must be the present one. Says whether it named one.
+fn check_version(call: &Call, input: &Input, seen: &Object, new: &Value) -> Result<bool, Failure> {
+    let given = meta::text(new, "resourceVersion");
+    let current = seen.resource_version.to_string();
+    let named = match input {
+        Input::Put(_) => !given.is_empty() && given != "0",
+        // A patch carries the version that it was applied to, unless it names another.
+        Input::Patch(patch) => patch.names_version(),
+        Input::Apply(body) => !meta::text(&body.value, "resourceVersion").is_empty(),
+    };
+    if !named {
+        if matches!(input, Input::Put(_)) && (call.resource.custom.is_some() || !call.resource.unconditional) {
+            let error = field_error(
+                "metadata.resourceVersion",
+                super::super::schema::Reason::Invalid,
+                "Invalid value: 0: must be specified for an update",
+            );
+            return Err(Failure::invalid(
+                &call.resource.group,
+                if call.resource.custom.is_some() {
+                    &call.resource.kind
+                } else {
+                    &call.resource.plural
+                },
+                &call.name,
+                &[error],
+            ));
+        }
+        return Ok(false);
+    }
+    if given.parse::<u64>().is_err() {
+        return Err(Failure::bad_request(format!(
+            "resourceVersion: Invalid value: {given:?}: strconv.ParseUint: parsing {given:?}: invalid syntax"
+        )));
+    }
+    if given == current { Ok(true) } else { Err(modified(call)) }
+}
+
+/// A PUT of another object's uid is a failed precondition; a patch of it is found by validation.
+fn check_uid(call: &Call, input: &Input, old: &Value, new: &Value) -> Result<(), Failure> {
+    let (was, given) = (meta::text(old, "uid"), meta::text(new, "uid"));
+    if matches!(input, Input::Put(_)) && !given.is_empty() && given != was {
+        return Err(Failure::conflict(
+            &call.resource.group,
+            &call.resource.plural,
+            &call.name,
+            &format!("Precondition failed: UID in precondition: {given}, UID in object meta: {was}"),
+        ));
+    }
+    Ok(())
+}
+
+fn modified(call: &Call) -> Failure {
+    Failure::modified(&call.resource.group, &call.resource.plural, &call.name)
+}
+
+fn refused(error: ApplyError) -> Failure {
+    match error {
+        ApplyError::Conflict { message, causes } => Failure::apply_conflict(
+            message,
+            causes
+                .into_iter()
+                .map(|c| json!({"reason": "FieldManagerConflict", "message": c.message, "field": c.field}))
+                .collect(),
+        ),
+        ApplyError::Untyped(message) => Failure::unexpected(message),
+        ApplyError::BadRequest(message) => Failure::bad_request(message),
+    }
+}
