@@ -73,11 +73,29 @@ impl Resource {
 
     pub(super) fn verbs(&self) -> &'static [&'static str] {
         if self.custom.is_some() {
-            &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
+            &[
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "create",
+                "update",
+                "watch",
+            ]
         } else if self.is("namespaces") {
             &["create", "delete", "get", "list", "patch", "update", "watch"]
         } else {
-            &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+            &[
+                "create",
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "update",
+                "watch",
+            ]
         }
     }
 }
@@ -186,7 +204,13 @@ const TABLE: &[Row] = &[
     row("coordination.k8s.io", "leases", "Lease", &[], "cv"),
     row("events.k8s.io", "events", "Event", &["ev"], "c").with_fields(EVENT_FIELDS),
     row("networking.k8s.io", "ingresses", "Ingress", &["ing"], "sg"),
-    row("networking.k8s.io", "networkpolicies", "NetworkPolicy", &["netpol"], "g"),
+    row(
+        "networking.k8s.io",
+        "networkpolicies",
+        "NetworkPolicy",
+        &["netpol"],
+        "g",
+    ),
     row("policy", "poddisruptionbudgets", "PodDisruptionBudget", &["pdb"], "sg"),
     row(RBAC, "clusterrolebindings", "ClusterRoleBinding", &[], "c")
         .cluster_scoped()

@@ -274,9 +274,7 @@ impl State {
 /// Writes `metadata.resourceVersion`.
 pub(super) fn set_resource_version(value: &mut Value, revision: u64) {
     if let Value::Object(object) = value
-        && let Value::Object(metadata) = object
-            .entry("metadata")
-            .or_insert_with(|| Value::Object(Map::new()))
+        && let Value::Object(metadata) = object.entry("metadata").or_insert_with(|| Value::Object(Map::new()))
     {
         metadata.insert("resourceVersion".into(), json!(revision.to_string()));
     }

@@ -70,9 +70,10 @@ impl Watcher {
         let version = options.list.version()?;
         check(&options)?;
         let now = Instant::now();
-        let lifetime = options.list.timeout.unwrap_or_else(|| {
-            LIFETIME + Duration::from_millis(registry.chance.below(LIFETIME.as_millis() as u64))
-        });
+        let lifetime = options
+            .list
+            .timeout
+            .unwrap_or_else(|| LIFETIME + Duration::from_millis(registry.chance.below(LIFETIME.as_millis() as u64)));
         let mut watcher = Self {
             number: registry.next_watcher(),
             revisions: registry.store.revisions(),

@@ -193,11 +193,7 @@ pub(super) fn validate(old: Option<&Value>, new: &Value) -> Vec<FieldError> {
         ));
     }
     let versions = new.pointer("/spec/versions").and_then(Value::as_array);
-    let stored = versions
-        .into_iter()
-        .flatten()
-        .filter(|v| v["storage"] == true)
-        .count();
+    let stored = versions.into_iter().flatten().filter(|v| v["storage"] == true).count();
     if stored != 1 {
         errors.push(field_error(
             "spec.versions",
@@ -208,10 +204,17 @@ pub(super) fn validate(old: Option<&Value>, new: &Value) -> Vec<FieldError> {
     for (i, version) in versions.into_iter().flatten().enumerate() {
         let field = format!("spec.versions[{i}].schema.openAPIV3Schema");
         match version.pointer("/schema/openAPIV3Schema") {
-            None => errors.push(field_error(field, Reason::Required, "Required value: schemas are required")),
+            None => errors.push(field_error(
+                field,
+                Reason::Required,
+                "Required value: schemas are required",
+            )),
             Some(schema) => {
                 if let Err(error) = Structural::compile(schema) {
-                    let below = error.field.trim_start_matches("openAPIV3Schema").trim_start_matches('.');
+                    let below = error
+                        .field
+                        .trim_start_matches("openAPIV3Schema")
+                        .trim_start_matches('.');
                     let dot = if below.is_empty() { "" } else { "." };
                     errors.push(field_error(
                         format!("{field}{dot}{below}"),
@@ -224,7 +227,10 @@ pub(super) fn validate(old: Option<&Value>, new: &Value) -> Vec<FieldError> {
     }
     if let Some(old) = old {
         for field in ["group", "scope", "names/plural", "names/kind"] {
-            let (was, is) = (text(old, &format!("/spec/{field}")), text(new, &format!("/spec/{field}")));
+            let (was, is) = (
+                text(old, &format!("/spec/{field}")),
+                text(new, &format!("/spec/{field}")),
+            );
             if was != is && established(old) {
                 errors.push(invalid(
                     &format!("spec.{}", field.replace('/', ".")),

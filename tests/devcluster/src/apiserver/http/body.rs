@@ -59,7 +59,11 @@ fn excerpt(bytes: &[u8]) -> String {
         [] => "<empty>".into(),
         [b'{', ..] => {
             let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
-            if bytes.len() > SHOWN { format!("{text} ...") } else { text }
+            if bytes.len() > SHOWN {
+                format!("{text} ...")
+            } else {
+                text
+            }
         }
         other => {
             let hex: String = other.iter().take(SHOWN).map(|b| format!("{b:02x}")).collect();

@@ -87,7 +87,11 @@ fn aggregated(catalog: &Catalog, wanted: impl Fn(&str) -> bool) -> Reply {
                     json!({"version": version, "resources": resources, "freshness": "Current"})
                 })
                 .collect();
-            let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
+            let metadata = if group.is_empty() {
+                json!({})
+            } else {
+                json!({"name": group})
+            };
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();
@@ -127,7 +131,10 @@ pub(super) fn groups(catalog: &Catalog, form: Discovery) -> Reply {
         .filter(|(group, _)| !group.is_empty())
         .map(|(group, versions)| group_object(group, versions))
         .collect();
-    json_reply(200, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
+    json_reply(
+        200,
+        &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}),
+    )
 }
 
 /// `/apis/GROUP`.

@@ -17,8 +17,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 
 use self::{
-    request::{Form, Params, ResourcePath},
     reply::{failure, json, text},
+    request::{Form, Params, ResourcePath},
 };
 use super::{
     Failure, RequestRecord, Server,
@@ -190,7 +190,14 @@ impl Door {
         match verb {
             "get" => {
                 let object = registry.get(&call).await?;
-                Ok(reply::object(200, resource, object, form, &self.server.inner.clock, &[]))
+                Ok(reply::object(
+                    200,
+                    resource,
+                    object,
+                    form,
+                    &self.server.inner.clock,
+                    &[],
+                ))
             }
             "list" => {
                 let page = registry.list(&call, &params.list(resource)?).await?;

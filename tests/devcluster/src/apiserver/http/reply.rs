@@ -56,7 +56,9 @@ pub(super) fn failure(failure: &Failure) -> Reply {
         .and_then(|d| d["retryAfterSeconds"].as_u64())
         .filter(|_| failure.code == 429 || failure.code == 504);
     if let Some(seconds) = retry {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if failure.code == 401 {
         response
@@ -88,7 +90,10 @@ pub(super) fn object(
         Form::Partial => json(code, &partial(&value)),
         Form::Table => {
             let metadata = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
-            json(code, &table::table(resource, std::slice::from_ref(&value), &metadata, clock.now()))
+            json(
+                code,
+                &table::table(resource, std::slice::from_ref(&value), &metadata, clock.now()),
+            )
         }
     };
     for warning in warnings {

@@ -130,7 +130,11 @@ impl Params {
             "" | "Warn" => Ok(Strictness::Warn),
             "Strict" => Ok(Strictness::Strict),
             "Ignore" => Ok(Strictness::Ignore),
-            other => Err(unsupported("fieldValidation", other, "\"Ignore\", \"Strict\", \"Warn\"")),
+            other => Err(unsupported(
+                "fieldValidation",
+                other,
+                "\"Ignore\", \"Strict\", \"Warn\"",
+            )),
         }
     }
 
@@ -178,7 +182,11 @@ impl Params {
         Ok(ListOptions {
             labels: Labels::parse(self.text("labelSelector"))?,
             fields: Fields::parse(
-                if resource.is("events") { &fields } else { self.text("fieldSelector") },
+                if resource.is("events") {
+                    &fields
+                } else {
+                    self.text("fieldSelector")
+                },
                 resource.fields,
             )?,
             resource_version: self.text("resourceVersion").to_owned(),
@@ -280,7 +288,11 @@ pub(super) fn discovery(headers: &HeaderMap) -> Discovery {
         let is = |name: &str, value: &str| params.get(name).is_some_and(|v| v == value);
         is_json(&media) && is("g", "apidiscovery.k8s.io") && is("v", "v2") && is("as", "APIGroupDiscoveryList")
     });
-    if wanted { Discovery::Aggregated } else { Discovery::Plain }
+    if wanted {
+        Discovery::Aggregated
+    } else {
+        Discovery::Plain
+    }
 }
 
 /// The verb of a request for a resource, as the API names it.

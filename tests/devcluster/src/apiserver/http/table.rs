@@ -109,7 +109,11 @@ fn columns(resource: &Resource) -> Vec<Shown> {
         }
         _ => {}
     }
-    out.push(shown("Age", "string", Source::Age(".metadata.creationTimestamp".into())));
+    out.push(shown(
+        "Age",
+        "string",
+        Source::Age(".metadata.creationTimestamp".into()),
+    ));
     out
 }
 
@@ -136,7 +140,11 @@ fn age(now: Timestamp, then: Timestamp) -> String {
     let s = now.as_second().saturating_sub(then.as_second()).max(0);
     let (m, h, d) = (s / 60, s / 3600, s / 86_400);
     let two = |big: i64, unit: &str, small: i64, below: &str| {
-        if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{below}") }
+        if small == 0 {
+            format!("{big}{unit}")
+        } else {
+            format!("{big}{unit}{small}{below}")
+        }
     };
     match s {
         0..120 => format!("{s}s"),
@@ -206,7 +214,10 @@ fn select<'a>(value: &'a Value, inside: &str) -> Vec<&'a Value> {
     let wanted = wanted.trim().trim_matches(['\'', '"']);
     items
         .iter()
-        .filter(|item| item.get(field).is_some_and(|v| v.as_str() == Some(wanted) || v.to_string() == wanted))
+        .filter(|item| {
+            item.get(field)
+                .is_some_and(|v| v.as_str() == Some(wanted) || v.to_string() == wanted)
+        })
         .collect()
 }
 
@@ -253,9 +264,11 @@ fn ready_replicas(set: &Value) -> Value {
 
 fn job_status(job: &Value) -> Value {
     let conditions = job["status"]["conditions"].as_array().into_iter().flatten();
-    let ended = conditions
-        .filter(|c| c["status"] == "True")
-        .find_map(|c| c["type"].as_str().filter(|t| ["Complete", "Failed", "Suspended"].contains(t)));
+    let ended = conditions.filter(|c| c["status"] == "True").find_map(|c| {
+        c["type"]
+            .as_str()
+            .filter(|t| ["Complete", "Failed", "Suspended"].contains(t))
+    });
     json!(ended.unwrap_or("Running"))
 }
 

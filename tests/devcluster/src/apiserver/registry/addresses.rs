@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use serde_json::{Value, json};
 
-use super::{super::schema::Reason, super::status::{Failure, field_error}, Registry, meta};
+use super::{
+    super::schema::Reason,
+    super::status::{Failure, field_error},
+    Registry, meta,
+};
 
 /// Cluster addresses come from 10.96.0.0/16.
 const NETWORK: [u8; 2] = [10, 96];
@@ -25,7 +29,11 @@ impl Registry {
         }
         let name = meta::text(service, "name").to_owned();
         let taken = self.taken(meta::text(service, "uid"));
-        let address = service.pointer("/spec/clusterIP").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let address = service
+            .pointer("/spec/clusterIP")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let address = if address.is_empty() {
             (0..PICKS)
                 .map(|_| {
@@ -46,7 +54,10 @@ impl Registry {
         };
         service["spec"]["clusterIP"] = json!(address);
         service["spec"]["clusterIPs"] = json!([address]);
-        for (field, value) in [("ipFamilies", json!(["IPv4"])), ("ipFamilyPolicy", json!("SingleStack"))] {
+        for (field, value) in [
+            ("ipFamilies", json!(["IPv4"])),
+            ("ipFamilyPolicy", json!("SingleStack")),
+        ] {
             if service["spec"][field].is_null() {
                 service["spec"][field] = value;
             }

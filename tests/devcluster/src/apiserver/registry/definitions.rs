@@ -184,7 +184,7 @@ fn remove_instances(registry: &Registry, definition: &Arc<Object>) {
             let mut marked = instance.value.clone();
             meta::set(&mut marked, "deletionTimestamp", json!(now));
             meta::set(&mut marked, "deletionGracePeriodSeconds", json!(0));
-            meta::set(&mut marked, "generation", json!(meta::generation(&marked) + 1));
+            meta::set(&mut marked, "generation", json!(meta::generation(&instance.value) + 1));
             registry.store.update(instance, marked).map(|_| ())
         };
     }

@@ -64,7 +64,10 @@ impl DeleteOptions {
             propagation,
             uid: text("/preconditions/uid"),
             resource_version: text("/preconditions/resourceVersion"),
-            dry_run: body.get("dryRun").and_then(Value::as_array).is_some_and(|d| !d.is_empty()),
+            dry_run: body
+                .get("dryRun")
+                .and_then(Value::as_array)
+                .is_some_and(|d| !d.is_empty()),
         })
     }
 
@@ -203,9 +206,7 @@ impl Registry {
                 shorten(&mut new, old, grace);
             }
         } else {
-            let end = now
-                .checked_add(jiff::SignedDuration::from_secs(grace))
-                .unwrap_or(now);
+            let end = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
             meta::set(&mut new, "deletionTimestamp", json!(seconds(end)));
             if waits {
                 new["status"]["phase"] = json!("Terminating");

@@ -210,7 +210,9 @@ fn key_problem(key: &str) -> Option<&'static str> {
     } else if !is_word(name) {
         Some(QUALIFIED)
     } else if prefix.is_some_and(|p| p.is_empty() || p.len() > 253 || !p.split('.').all(is_label)) {
-        Some("prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'")
+        Some(
+            "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'",
+        )
     } else {
         None
     }

@@ -134,15 +134,23 @@ impl Registry {
     /// What a cluster has before anyone asks: two namespaces, each with its default account.
     fn bootstrap(&self) {
         for namespace in ["default", "kube-system"] {
-            self.seed("namespaces", "", json!({
-                "apiVersion": "v1", "kind": "Namespace",
-                "metadata": {"name": namespace, "labels": {"kubernetes.io/metadata.name": namespace}},
-                "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
-            }));
-            self.seed("serviceaccounts", namespace, json!({
-                "apiVersion": "v1", "kind": "ServiceAccount",
-                "metadata": {"name": "default", "namespace": namespace},
-            }));
+            self.seed(
+                "namespaces",
+                "",
+                json!({
+                    "apiVersion": "v1", "kind": "Namespace",
+                    "metadata": {"name": namespace, "labels": {"kubernetes.io/metadata.name": namespace}},
+                    "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
+                }),
+            );
+            self.seed(
+                "serviceaccounts",
+                namespace,
+                json!({
+                    "apiVersion": "v1", "kind": "ServiceAccount",
+                    "metadata": {"name": "default", "namespace": namespace},
+                }),
+            );
         }
     }
 

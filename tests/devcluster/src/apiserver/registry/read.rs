@@ -153,10 +153,7 @@ impl Registry {
             .transpose()?;
         let version = options.version()?;
         if resume.is_some() && version != 0 {
-            return Err(Failure::bad_request(
-                "specifying resource version is not allowed when using continue",
-            )
-            .into());
+            return Err(Failure::bad_request("specifying resource version is not allowed when using continue").into());
         }
         if resume.is_none() && version == 0 && options.version_match == Some(Match::Exact) {
             return Err(Failure::bad_request("resourceVersionMatch Exact needs a resourceVersion above 0").into());
@@ -231,8 +228,7 @@ fn expired_page(present: &Snapshot, after: &(String, String)) -> Failure {
         "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
     );
     let start = format!("{}/{}\0", after.0, after.1);
-    failure.resume =
-        Some(URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": -1, "start": start}).to_string()));
+    failure.resume = Some(URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": -1, "start": start}).to_string()));
     tracing::debug!(revision = present.revision, "a page came too late");
     failure
 }

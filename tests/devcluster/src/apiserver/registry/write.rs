@@ -84,12 +84,22 @@ impl Registry {
             check_uid(call, input, &old, &new)?;
             let (value, committed) = match self.conclude(call, &seen, &old, new)? {
                 Step::Nothing => {
-                    return Ok(Written { value: old, created: false, warnings });
+                    return Ok(Written {
+                        value: old,
+                        created: false,
+                        warnings,
+                    });
                 }
                 step if call.dry_run => {
-                    let (Step::Store(mut value) | Step::Delete(mut value)) = step else { continue };
+                    let (Step::Store(mut value) | Step::Delete(mut value)) = step else {
+                        continue;
+                    };
                     meta::copy(&old, &mut value, "resourceVersion");
-                    return Ok(Written { value, created: false, warnings });
+                    return Ok(Written {
+                        value,
+                        created: false,
+                        warnings,
+                    });
                 }
                 Step::Store(value) => {
                     self.before_commit(call).await?;
@@ -108,7 +118,11 @@ impl Registry {
                 Ok(()) => {
                     self.settle(call);
                     self.after_commit(call).await?;
-                    return Ok(Written { value, created: false, warnings });
+                    return Ok(Written {
+                        value,
+                        created: false,
+                        warnings,
+                    });
                 }
                 Err(_) if explicit => return Err(modified(call).into()),
                 Err(_) => {}
@@ -203,7 +217,11 @@ impl Registry {
                 if self.store.get(&call.key_of(&name)).is_some() {
                     return Err(Failure::already_exists(&resource.group, &resource.plural, &name).into());
                 }
-                return Ok(Written { value: new, created: true, warnings });
+                return Ok(Written {
+                    value: new,
+                    created: true,
+                    warnings,
+                });
             }
             self.before_commit(call).await?;
             match self.store.create(call.key_of(&name), present::stored(resource, new)) {
@@ -211,7 +229,11 @@ impl Registry {
                     definitions::created(self, resource, &object);
                     self.after_commit(call).await?;
                     let value = present::shown(resource, &object);
-                    return Ok(Written { value, created: true, warnings });
+                    return Ok(Written {
+                        value,
+                        created: true,
+                        warnings,
+                    });
                 }
                 Err(_) if generate => {}
                 Err(_) => return Err(Failure::already_exists(&resource.group, &resource.plural, &name).into()),
@@ -340,7 +362,10 @@ fn check_manager(call: &Call) -> Result<(), Failure> {
     let problem = if call.manager.len() > MAX_MANAGER {
         format!("Too long: may not be more than {MAX_MANAGER} bytes")
     } else if call.manager.chars().any(char::is_control) {
-        format!("Invalid value: {:?}: should only contain printable characters", call.manager)
+        format!(
+            "Invalid value: {:?}: should only contain printable characters",
+            call.manager
+        )
     } else {
         return Ok(());
     };
@@ -494,7 +519,11 @@ fn check_version(call: &Call, input: &Input, seen: &Object, new: &Value) -> Resu
             "resourceVersion: Invalid value: {given:?}: strconv.ParseUint: parsing {given:?}: invalid syntax"
         )));
     }
-    if given == current { Ok(true) } else { Err(modified(call)) }
+    if given == current {
+        Ok(true)
+    } else {
+        Err(modified(call))
+    }
 }
 
 /// A PUT of another object's uid is a failed precondition; a patch of it is found by validation.
