@@ -342,9 +342,13 @@ impl Router {
         }
     }
 
-    /// Drops the references of a key but those in `keep`: all of them once its object is gone, the old ones
-    /// when its spec names others.
-    pub fn forget(&self, key: &Key, keep: &[(Kind, &str, &str)]) {
+    /// Drops every reference of a key, once its object is gone.
+    pub fn forget(&self, key: &Key) {
+        self.refers_only(key, &[]);
+    }
+
+    /// Drops the references of a key but those in `keep`: when its spec no longer names what it named.
+    pub fn refers_only(&self, key: &Key, keep: &[(Kind, &str, &str)]) {
         let Some(watching) = &self.inner.watching else { return };
         for (kind, namespace, name) in watching.triggers.forget(key, keep) {
             if Follower::follows(kind) {
