@@ -11,6 +11,8 @@ pub mod classes;
 pub mod cluster;
 pub mod config_policy;
 pub mod database;
+pub mod definition;
+pub mod generate;
 pub mod location;
 mod opaque;
 pub mod quantity;

@@ -4,7 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{tolerant::lenient, words::words};
+use crate::{
+    tolerant::{lenient, lenient_list},
+    words::words,
+};
 
 words! {
     /// The phase of a backup.
@@ -52,7 +55,7 @@ pub struct Neo4jBackupStatus {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Conditions, each type once, each with the generation it speaks for.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The generation that the conditions speak for.
@@ -62,7 +65,7 @@ pub struct Neo4jBackupStatus {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
     /// Paths of fields that are accepted without effect, sorted.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub ignored_fields: Vec<String>,
     /// When the last run began.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
@@ -77,7 +80,7 @@ pub struct Neo4jBackupStatus {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub stats: Option<BackupStats>,
     /// Runs, newest first, at most 20.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub history: Vec<BackupRun>,
     /// The run that holds the right to back this instance up.
@@ -138,7 +141,7 @@ pub struct BackupRun {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub artifact_filename: Option<String>,
     /// Artifacts by database.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub database_artifacts: Vec<DatabaseArtifact>,
     /// What the check of the artifacts said.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]

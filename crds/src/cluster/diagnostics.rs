@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::tolerant::lenient;
+use crate::tolerant::{lenient, lenient_list};
 
 /// How many entries each list keeps.
 pub const MAX_ENTRIES: usize = 50;
@@ -14,19 +14,19 @@ pub const MAX_ENTRIES: usize = 50;
 #[serde(rename_all = "camelCase")]
 pub struct Diagnostics {
     /// Servers.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerDiagnostics>,
     /// Allocations of databases.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<DatabaseDiagnostics>,
     /// Users.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<UserDiagnostics>,
     /// How many users there are.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub user_count: Option<i32>,
     /// Roles.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<RoleDiagnostics>,
     /// How many roles there are.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
@@ -109,7 +109,7 @@ pub struct UserDiagnostics {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// Roles.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// Whether it is suspended.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::diagnostics::Diagnostics;
-use crate::{tolerant::lenient, words::words};
+use crate::{
+    tolerant::{lenient, lenient_list},
+    words::words,
+};
 
 words! {
     /// The phase of a cluster. Scaling is no phase: the cluster serves meanwhile.
@@ -92,7 +95,7 @@ pub struct Neo4jEnterpriseClusterStatus {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Conditions, each type once, each with the generation it speaks for.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The generation that the conditions speak for.
@@ -102,7 +105,7 @@ pub struct Neo4jEnterpriseClusterStatus {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
     /// Paths of fields that are accepted without effect, sorted.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub ignored_fields: Vec<String>,
     /// Whether every server, every allocation and Bolt are well.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
@@ -114,7 +117,7 @@ pub struct Neo4jEnterpriseClusterStatus {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub replicas: Option<Replicas>,
     /// One entry per pool.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub pools: Vec<PoolStatus>,
     /// Where clients connect.
@@ -179,7 +182,6 @@ pub struct Replicas {
 pub struct PoolStatus {
     /// server, primary or secondary.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", required)]
     pub name: Option<String>,
     /// Its StatefulSet.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
@@ -317,7 +319,7 @@ pub struct Operation {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// Servers that are being emptied.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub drain: Vec<Drain>,
 }
 
@@ -344,7 +346,7 @@ pub struct Bootstrap {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub min_system_primaries: Option<i32>,
     /// The members' addresses, as every neo4j.conf lists them.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<String>,
     /// When all of them were enabled.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
@@ -465,7 +467,7 @@ pub struct AutoScalingStatus {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub composite: Option<String>,
     /// Signals.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricStatus>,
     /// When it last asked for another count.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
@@ -480,7 +482,7 @@ pub struct AutoScalingStatus {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What was checked.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateStatus>,
 }
 
@@ -539,7 +541,7 @@ pub struct GateStatus {
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// Actions in order.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<String>,
     /// When it was computed.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]

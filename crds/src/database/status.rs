@@ -4,7 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{tolerant::lenient, words::words};
+use crate::{
+    tolerant::{lenient, lenient_list},
+    words::words,
+};
 
 words! {
     /// The phase of a database.
@@ -38,7 +41,7 @@ pub struct Neo4jDatabaseStatus {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Conditions, each type once, each with the generation it speaks for.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The generation that the conditions speak for.
@@ -48,13 +51,13 @@ pub struct Neo4jDatabaseStatus {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
     /// Paths of fields that are accepted without effect, sorted.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub ignored_fields: Vec<String>,
     /// The state of the allocations; mixed when they differ.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Servers that host it.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient_list", skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<String>,
     /// When it was created.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
