@@ -153,6 +153,10 @@ pub struct Neo4jEnterpriseClusterStatus {
     /// What the operator applied last.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub last_applied: Option<LastApplied>,
+    /// The data claims that this cluster uses; deletion with the policy Delete removes these and no others.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub claims: Vec<ClaimRecord>,
     /// What Neo4j itself reports.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub diagnostics: Option<Diagnostics>,
@@ -351,6 +355,19 @@ pub struct Bootstrap {
     /// When all of them were enabled.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub formed_at: Option<Time>,
+}
+
+/// A data claim that the cluster uses.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimRecord {
+    /// Its name.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", required)]
+    pub name: Option<String>,
+    /// Its uid.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
 }
 
 /// A roll under way.
