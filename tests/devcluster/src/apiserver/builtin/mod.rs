@@ -1,20 +1,27 @@
 //! The rules of the built-in kinds: their canonical form, defaults, checks on create and update, and what the server itself fills in.
 //!
-//! Facts stand in tables that are read along the types of server-side apply (`smd/builtin.txt`): [`defaults`] in `defaults.txt`.
+//! Facts stand in tables that are read along the types of server-side apply (`smd/builtin.txt`): [`defaults`] in `defaults.txt`, [`rules`]
+//! in `rules.txt`, with [`crossfield`] and [`kinds`] for what concerns several fields or the whole object.
 //! The order of a write is decode, [`canonicalize`], [`default`], (ownership,) [`prepare_create`] or [`prepare_update`], [`validate_create`] or
 //! [`validate_update`]. Allocating addresses, uids, times and versions is the caller's.
 
 use serde_json::{Map, Value};
 
-use super::smd::TypeSchema;
+use super::{schema::FieldError, smd::TypeSchema};
 
 mod canonical;
+mod crossfield;
 mod defaults;
+mod kinds;
+mod meta;
+mod names;
 mod prepare;
 mod quantity;
+mod rules;
 #[cfg(test)]
 mod tests;
 
+pub use meta::{NameRule, validate_metadata, validate_metadata_update};
 pub use prepare::{prepare_create, prepare_update};
 pub use quantity::Quantity;
 
@@ -39,6 +46,21 @@ pub fn default(api_version: &str, kind: &str, object: &mut Value) {
 /// The names are those of the table of server-side apply, which came from the Go types.
 pub fn unknown_fields(api_version: &str, kind: &str, object: &Value) -> Vec<String> {
     TypeSchema::builtin(api_version, kind).map_or_else(Vec::new, |types| types.unknown_fields(object))
+}
+
+/// Checks a new object, canonical, defaulted and prepared, with its name and namespace.
+pub fn validate_create(api_version: &str, kind: &str, object: &Value) -> Vec<FieldError> {
+    TypeSchema::builtin(api_version, kind)
+        .map_or_else(Vec::new, |types| kinds::create(&types, api_version, kind, object))
+}
+
+/// Checks what an update does: fields that may not change, and the new state as on create. Both objects are canonical and defaulted.
+///
+/// It includes [`validate_metadata_update`], as each kind's own check does in the real server; there the check that all objects share
+/// comes before, so that a cause about metadata comes twice.
+pub fn validate_update(api_version: &str, kind: &str, old: &Value, new: &Value) -> Vec<FieldError> {
+    TypeSchema::builtin(api_version, kind)
+        .map_or_else(Vec::new, |types| kinds::update(&types, api_version, kind, old, new))
 }
 
 /// The map of a field, made where there is none.

@@ -124,6 +124,211 @@ fn an_update_keeps_what_the_server_owns_and_counts_changes_of_the_spec() {
     }
 }
 
+/// Fields and messages of errors.
+fn told(errors: &[FieldError]) -> Vec<(String, String)> {
+    errors.iter().map(|e| (e.field.clone(), e.message.clone())).collect()
+}
+
+fn recorded(line: &Value) -> Vec<(String, String)> {
+    let causes = line["response"]["details"]["causes"].as_array().unwrap();
+    let text = |cause: &Value, key: &str| cause[key].as_str().unwrap().to_owned();
+    let mut out: Vec<_> = causes.iter().map(|c| (text(c, "field"), text(c, "message"))).collect();
+    out.dedup();
+    out
+}
+
+#[test]
+fn recorded_objects_are_valid_and_recorded_refusals_are_ours() {
+    let lines = transcripts();
+    let line = |n: u64| lines.iter().find(|line| line["n"] == n).unwrap();
+    for line in &lines {
+        let object = &line["response"];
+        let (Some(api_version), Some(kind)) = (object["apiVersion"].as_str(), object["kind"].as_str()) else {
+            continue;
+        };
+        if line["status"] == 201 && kind != "CustomResourceDefinition" {
+            assert_eq!(
+                validate_create(api_version, kind, object),
+                [],
+                "transcript {}",
+                line["n"]
+            );
+            assert_eq!(
+                validate_update(api_version, kind, object, object),
+                [],
+                "transcript {}",
+                line["n"]
+            );
+        }
+    }
+    // 99: another uid; 132: a finalizer while terminating; 184: a bad name; 173 and 176: events.
+    let mut other = line(98)["response"].clone();
+    other["metadata"]["uid"] = line(99)["body"]["metadata"]["uid"].clone();
+    assert_eq!(
+        told(&validate_update("v1", "ConfigMap", &line(98)["response"], &other)),
+        recorded(line(99))
+    );
+    let mut more = line(130)["response"].clone();
+    more["metadata"]["finalizers"] = line(132)["body"]["metadata"]["finalizers"].clone();
+    assert_eq!(
+        told(&validate_update("v1", "ConfigMap", &line(130)["response"], &more)),
+        recorded(line(132))
+    );
+    for n in [173, 176, 184] {
+        let line = line(n);
+        let api_version = if n == 173 { "events.k8s.io/v1" } else { "v1" };
+        let kind = if n == 184 { "ConfigMap" } else { "Event" };
+        let mut object = line["body"].clone();
+        object["metadata"]["namespace"] = json!(if n == 176 { "default" } else { "t" });
+        assert_eq!(
+            told(&validate_create(api_version, kind, &object)),
+            recorded(line),
+            "transcript {n}"
+        );
+    }
+    // 117: the service name of a StatefulSet.
+    let old = &line(112)["response"];
+    let mut new = old.clone();
+    new["spec"]["serviceName"] = json!("other");
+    assert_eq!(
+        told(&validate_update("apps/v1", "StatefulSet", old, &new)),
+        recorded(line(117))
+    );
+}
+
+#[test]
+fn mistakes_are_refused_with_field_and_reason() {
+    let sts = transcripts().into_iter().find(|line| line["n"] == 43).unwrap()["response"].clone();
+    let cases = [
+        (
+            "/spec/selector/matchLabels",
+            json!({"a": "b"}),
+            "spec.template.metadata.labels",
+            "Invalid value: {\"neo4j.com/cluster\":\"c\"}: `selector` does not match template `labels`",
+        ),
+        (
+            "/spec/template/spec/containers/0/name",
+            json!("A"),
+            "spec.template.spec.containers[0].name",
+            "Invalid value: \"A\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+        ),
+        (
+            "/spec/template/spec/containers/0/ports/0/containerPort",
+            json!(70000),
+            "spec.template.spec.containers[0].ports[0].containerPort",
+            "Invalid value: 70000: must be between 1 and 65535, inclusive",
+        ),
+        (
+            "/spec/template/spec/containers/0/volumeMounts/0/name",
+            json!("x"),
+            "spec.template.spec.containers[0].volumeMounts[0].name",
+            "Not found: \"x\"",
+        ),
+        (
+            "/spec/template/spec/containers/0/resources/requests/memory",
+            json!("3Gi"),
+            "spec.template.spec.containers[0].resources.requests",
+            "Invalid value: \"3Gi\": must be less than or equal to memory limit of 2Gi",
+        ),
+        (
+            "/spec/template/spec/restartPolicy",
+            json!("Never"),
+            "spec.template.spec.restartPolicy",
+            "Unsupported value: \"Never\": supported values: \"Always\"",
+        ),
+        (
+            "/spec/podManagementPolicy",
+            json!("All"),
+            "spec.podManagementPolicy",
+            "Invalid value: \"All\": must be 'OrderedReady' or 'Parallel'",
+        ),
+        (
+            "/spec/replicas",
+            json!(-1),
+            "spec.replicas",
+            "Invalid value: -1: must be greater than or equal to 0",
+        ),
+        (
+            "/spec/volumeClaimTemplates/0/spec/accessModes",
+            json!([]),
+            "spec.volumeClaimTemplates[0].spec.accessModes",
+            "Required value: at least 1 access mode is required",
+        ),
+        (
+            "/metadata/name",
+            json!("a.b"),
+            "metadata.name",
+            "Invalid value: \"a.b\": must not contain dots",
+        ),
+        (
+            "/metadata/labels/neo4j.com~1cluster",
+            json!("-"),
+            "metadata.labels",
+            "Invalid value: \"-\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+        ),
+    ];
+    for (pointer, value, field, message) in cases {
+        let mut object = sts.clone();
+        *object.pointer_mut(pointer).unwrap() = value;
+        let told = told(&validate_create("apps/v1", "StatefulSet", &object));
+        assert_eq!(told, [(field.to_owned(), message.to_owned())], "{pointer}");
+    }
+}
+
+#[test]
+fn what_may_not_change_is_refused_on_update() {
+    let claim = |size: &str, class: &str, phase: &str| {
+        json!({"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem", "storageClassName": class,
+            "resources": {"requests": {"storage": size}}}, "status": {"phase": phase, "capacity": {"storage": "10Gi"}}})
+    };
+    let update = |kind: &str, old: &Value, new: &Value| {
+        let version = match kind {
+            "Job" => "batch/v1",
+            _ => "v1",
+        };
+        told(&validate_update(version, kind, old, new))
+            .into_iter()
+            .map(|(field, _)| field)
+            .collect::<Vec<_>>()
+    };
+    let bound = claim("10Gi", "a", "Bound");
+    let none: [&str; 0] = [];
+    assert_eq!(
+        update("PersistentVolumeClaim", &bound, &claim("20Gi", "a", "Bound")),
+        none
+    );
+    assert_eq!(
+        update("PersistentVolumeClaim", &bound, &claim("5Gi", "a", "Bound")),
+        ["spec.resources.requests.storage"]
+    );
+    assert_eq!(
+        update("PersistentVolumeClaim", &bound, &claim("10Gi", "b", "Bound")),
+        ["spec"]
+    );
+    assert_eq!(
+        update(
+            "PersistentVolumeClaim",
+            &claim("10Gi", "a", "Pending"),
+            &claim("20Gi", "a", "Pending")
+        ),
+        ["spec"]
+    );
+    let job = transcripts().into_iter().find(|line| line["n"] == 48).unwrap()["response"].clone();
+    let mut other = job.clone();
+    other["spec"]["template"]["spec"]["containers"][0]["image"] = json!("y");
+    assert_eq!(update("Job", &job, &other), ["spec.template"]);
+    let secret = json!({"metadata": {"name": "s"}, "type": "Opaque", "immutable": true, "data": {"a": "eA=="}});
+    let mut other = secret.clone();
+    other["data"]["a"] = json!("eQ==");
+    other["immutable"] = json!(false);
+    assert_eq!(update("Secret", &secret, &other), ["immutable", "data"]);
+    let service = transcripts().into_iter().find(|line| line["n"] == 33).unwrap()["response"].clone();
+    let mut other = service.clone();
+    other["spec"]["clusterIP"] = json!("10.0.0.9");
+    other["spec"]["clusterIPs"] = json!(["10.0.0.9"]);
+    assert_eq!(update("Service", &service, &other), ["spec.clusterIPs[0]"]);
+}
+
 /// Any object with names that the tables know.
 fn any_object() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -248,6 +453,9 @@ proptest! {
             prepare_create(api_version, kind, &mut once);
             prepare_update(api_version, kind, &old, &mut once);
             let _ = unknown_fields(api_version, kind, &object);
+            let _ = validate_create(api_version, kind, &once);
+            let _ = validate_create(api_version, kind, &object);
+            let _ = validate_update(api_version, kind, &old, &once);
         }
     }
 }
