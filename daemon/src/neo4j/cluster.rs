@@ -235,10 +235,7 @@ impl ClusterClient {
         }
         let rows = self.read(&Command::FindLeader).await?;
         let Some(row) = rows.0.first() else {
-            return Err(BoltError::new(
-                ErrorKind::NotLeader,
-                "the system database has no leader now",
-            ));
+            return Err(no_leader());
         };
         let address = row.required("address")?;
         let member = self.member_at(address).cloned().ok_or_else(|| {
@@ -253,31 +250,36 @@ impl ClusterClient {
         Ok(member)
     }
 
-    /// Sends a change to the leader of `system`.
+    /// Sends a change to the leader of `system`, and to another leader if there is one now and sending it twice
+    /// cannot hurt. To the same server it is sent once: whoever wanted it reads the state again first.
     pub(super) async fn write(&self, command: &Command) -> Result<Rows, BoltError> {
-        let mut tried = 0;
+        let mut asked: Vec<Arc<str>> = Vec::new();
+        let mut first: Option<BoltError> = None;
         loop {
-            let leader = self.leader().await?;
+            let leader = match self.leader().await {
+                Ok(leader) if !asked.contains(&leader.pod) && asked.len() < LEADERS_TRIED => leader,
+                Ok(_) => return Err(first.unwrap_or_else(no_leader)),
+                Err(error) => return Err(first.unwrap_or(error)),
+            };
             let error = match self.execute_on(&leader, command).await {
                 Ok(rows) => return Ok(rows),
                 Err(error) => error,
             };
-            tried += 1;
-            if error.another_server_may_answer() || error.kind == ErrorKind::NoServer {
-                // The driver hides "not a leader" behind a timeout, so that is doubt enough.
+            // The driver hides "not a leader" behind a timeout, so that is doubt enough.
+            let doubtful = error.another_server_may_answer();
+            if doubtful {
                 self.registry.leaders().remove(&self.target.uid);
             }
-            let again = match error.kind {
-                // Refused before it had any effect.
-                ErrorKind::NotLeader | ErrorKind::HostNotFound => true,
-                ErrorKind::Connect | ErrorKind::CircuitOpen => {
-                    !error.outcome_unknown || command.retry() == Retry::Idempotent
-                }
-                _ => false,
-            };
-            if !again || tried >= LEADERS_TRIED {
-                return Err(error);
+            asked.push(leader.pod);
+            let harmless = !error.outcome_unknown || command.retry() == Retry::Idempotent;
+            let first = &*first.get_or_insert(error);
+            if !(doubtful && harmless) {
+                return Err(first.clone());
             }
         }
     }
+}
+
+fn no_leader() -> BoltError {
+    BoltError::new(ErrorKind::NotLeader, "the system database has no leader now")
 }

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// First pause after a failure; doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Just above the time for which a server locks a user (`dbms.security.auth_lock_time`, 5 s).
 const LOCK_PAUSE: Duration = Duration::from_secs(6);

@@ -20,6 +20,10 @@ mod neo4rs;
 mod pool;
 mod resolver;
 pub mod statements;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use admin::{AllocationRow, DatabaseView, ServerRow, fold_databases};
 pub use cluster::{ClusterClient, ClusterTarget, Member, Registry};
