@@ -4,10 +4,14 @@
 pub mod backup_run;
 pub mod cache;
 pub mod control;
+pub mod facts;
+pub mod generated;
 pub mod http;
 pub mod kube;
 pub mod neo4j;
+pub mod operator;
 pub mod queue;
+pub mod rbac;
 pub mod reconcile;
 pub mod settings;
 pub mod telemetry;

@@ -7,7 +7,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use neo4j_operator_shared::clusters::Cluster;
+use neo4j_operator_shared::{Kind, clusters::Cluster};
+
+use super::Key;
 
 /// Namespace and name.
 type Name = (String, String);
@@ -30,9 +32,21 @@ pub struct Board {
     inner: Arc<Inner>,
 }
 
+/// Whether a database or a backup is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependent {
+    /// Its kind.
+    pub kind: Kind,
+    /// The cluster it belongs to, as `namespace/name`.
+    pub cluster: String,
+    /// Whether its condition Ready is true.
+    pub ready: bool,
+}
+
 #[derive(Default)]
 struct Inner {
     clusters: Mutex<BTreeMap<Name, Arc<Cluster>>>,
+    dependents: Mutex<BTreeMap<Key, Dependent>>,
     observers: Vec<Arc<dyn BoardObserver>>,
 }
 
@@ -42,6 +56,7 @@ impl Board {
         Self {
             inner: Arc::new(Inner {
                 clusters: Mutex::default(),
+                dependents: Mutex::default(),
                 observers,
             }),
         }
@@ -89,6 +104,29 @@ impl Board {
                 observer.removed(namespace, name);
             }
         }
+    }
+
+    /// Notes whether a database or a backup of a cluster in its namespace is ready.
+    pub fn publish_dependent(&self, key: &Key, cluster: &str, ready: bool) {
+        let dependent = Dependent {
+            kind: key.kind,
+            cluster: format!("{}/{cluster}", key.namespace),
+            ready,
+        };
+        let mut dependents = self.inner.dependents.lock().unwrap_or_else(PoisonError::into_inner);
+        dependents.insert(key.clone(), dependent);
+    }
+
+    /// Forgets a database or a backup.
+    pub fn remove_dependent(&self, key: &Key) {
+        let mut dependents = self.inner.dependents.lock().unwrap_or_else(PoisonError::into_inner);
+        dependents.remove(key);
+    }
+
+    /// Databases and backups.
+    pub fn dependents(&self) -> Vec<Dependent> {
+        let dependents = self.inner.dependents.lock().unwrap_or_else(PoisonError::into_inner);
+        dependents.values().cloned().collect()
     }
 
     /// What is known of one cluster.

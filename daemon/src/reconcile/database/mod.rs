@@ -97,6 +97,7 @@ impl DatabaseReconciler {
             .await?;
         let Some(custom) = found else {
             context.cache.forget(key);
+            context.board.remove_dependent(key);
             return Ok(Done::gone());
         };
         run.generation(custom.meta.generation);
@@ -108,7 +109,7 @@ impl DatabaseReconciler {
             Err(error) => return Err(undecodable(context, &custom, &error)),
         };
         let ended = self.living(context, key, &resource, run).await?;
-        finish(context, &resource, ended, run).await
+        finish(context, key, &resource, ended, run).await
     }
 
     /// One pass over a resource that is not being deleted.
@@ -309,7 +310,13 @@ fn undecodable(context: &Context, custom: &Custom<Neo4jDatabase>, error: &str) -
 }
 
 /// Writes the status, tells the events that its change is worth, and says when to look again.
-async fn finish(context: &Context, resource: &Resource, ended: Ended, run: &mut Run) -> Result<Done, Failure> {
+async fn finish(
+    context: &Context,
+    key: &Key,
+    resource: &Resource,
+    ended: Ended,
+    run: &mut Run,
+) -> Result<Done, Failure> {
     let Ended {
         state,
         seen,
@@ -324,6 +331,11 @@ async fn finish(context: &Context, resource: &Resource, ended: Ended, run: &mut 
             context.events.publish(&resource.subject, reason, note);
         }
     }
+    let mut conditions = after.conditions.iter();
+    let ready = conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    context
+        .board
+        .publish_dependent(key, &resource.object.spec.cluster_ref, ready);
     let changed = outcome?;
     if state.terminal {
         return Err(Failure::terminal(ErrorType::Validation, state.message));

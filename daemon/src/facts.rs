@@ -1,0 +1,205 @@
+//! Joins the parts of the operator for those who ask about it, and passes what happens on to telemetry.
+
+use std::sync::{
+    Arc, OnceLock, PoisonError, RwLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use jiff::Timestamp;
+use neo4j_operator_shared::{
+    Kind, Strategy,
+    cache::Cache,
+    clusters::Cluster,
+    events::{Event, Payload, Severity},
+    reconciles::Reconcile,
+    status::Listeners,
+    watches::WatchList,
+};
+
+use crate::{
+    cache::Router,
+    http::facts::{Facts, ResourceReady},
+    kube::client::{ApiCall, ApiObserver},
+    queue::{Figures, Queue},
+    reconcile::{Board, BoardObserver, worker::RunObserver},
+    telemetry::Telemetry,
+};
+
+/// What the running operator knows.
+pub struct LiveFacts {
+    telemetry: Arc<Telemetry>,
+    board: Board,
+    queue: Queue,
+    cache: OnceLock<Router>,
+    ready: AtomicBool,
+    read_only: Arc<AtomicBool>,
+    strategy: Strategy,
+    namespaces: Vec<String>,
+    listeners: Listeners,
+    kubernetes: RwLock<Option<String>>,
+}
+
+/// Passes on what happens.
+pub struct Observer {
+    telemetry: Arc<Telemetry>,
+}
+
+impl LiveFacts {
+    /// Knows everything but the cache, which comes later.
+    pub fn new(
+        telemetry: Arc<Telemetry>,
+        board: Board,
+        queue: Queue,
+        read_only: Arc<AtomicBool>,
+        strategy: Strategy,
+        namespaces: Vec<String>,
+        listeners: Listeners,
+    ) -> Self {
+        Self {
+            telemetry,
+            board,
+            queue,
+            cache: OnceLock::new(),
+            ready: AtomicBool::new(false),
+            read_only,
+            strategy,
+            namespaces,
+            listeners,
+            kubernetes: RwLock::new(None),
+        }
+    }
+
+    /// The cache has begun.
+    pub fn set_cache(&self, cache: Router) {
+        // Only the start calls this, once.
+        let _ = self.cache.set(cache);
+    }
+
+    /// It can reconcile, or no longer.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::SeqCst);
+    }
+
+    /// The API server has said its version.
+    pub fn set_kubernetes(&self, version: Option<String>) {
+        *self.kubernetes.write().unwrap_or_else(PoisonError::into_inner) = version;
+    }
+}
+
+impl Facts for LiveFacts {
+    fn ready(&self) -> bool {
+        self.ready.load(Ordering::SeqCst)
+    }
+
+    fn read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
+
+    fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
+    fn cache(&self) -> Cache {
+        self.cache.get().map_or_else(
+            || Cache {
+                strategy: self.strategy,
+                ..Cache::default()
+            },
+            Router::snapshot,
+        )
+    }
+
+    fn cache_misses(&self) -> Vec<(Kind, &'static str, u64)> {
+        let figures = self.cache.get().map(Router::figures).unwrap_or_default();
+        let rows = figures.iter().flat_map(|kind| {
+            let reasons = kind.misses.iter();
+            reasons.map(|(reason, count)| (kind.row.kind, reason.as_str(), *count))
+        });
+        rows.filter(|(_, _, count)| *count > 0).collect()
+    }
+
+    fn watches(&self) -> WatchList {
+        self.cache.get().map(Router::watches).unwrap_or_default()
+    }
+
+    fn queue(&self) -> Figures {
+        self.queue.figures()
+    }
+
+    fn clusters(&self) -> Vec<Arc<Cluster>> {
+        self.board.list()
+    }
+
+    fn resources(&self) -> Vec<ResourceReady> {
+        let clusters = self.board.list().into_iter().map(|cluster| ResourceReady {
+            kind: Kind::Neo4jEnterpriseCluster,
+            cluster: format!("{}/{}", cluster.namespace, cluster.name),
+            ready: cluster.ready,
+        });
+        let dependents = self.board.dependents().into_iter().map(|dependent| ResourceReady {
+            kind: dependent.kind,
+            cluster: dependent.cluster,
+            ready: dependent.ready,
+        });
+        clusters.chain(dependents).collect()
+    }
+
+    fn listeners(&self) -> Listeners {
+        self.listeners.clone()
+    }
+
+    fn namespaces(&self) -> Vec<String> {
+        self.namespaces.clone()
+    }
+
+    fn kubernetes(&self) -> Option<String> {
+        self.kubernetes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+}
+
+impl Observer {
+    /// Passes on to `telemetry`.
+    pub fn new(telemetry: Arc<Telemetry>) -> Self {
+        Self { telemetry }
+    }
+}
+
+impl ApiObserver for Observer {
+    fn request(&self, call: &ApiCall) {
+        self.telemetry.requested(call.method, call.code);
+    }
+}
+
+impl RunObserver for Observer {
+    fn finished(&self, record: &Reconcile) {
+        self.telemetry.reconciled(record.clone());
+    }
+
+    fn skipped(&self, kind: Kind, reason: &'static str) {
+        self.telemetry.skipped(kind, reason);
+    }
+}
+
+impl BoardObserver for Observer {
+    fn phase_changed(&self, namespace: &str, name: &str, from: Option<&str>, to: &str) {
+        let severity = match to {
+            "Failed" => Severity::Error,
+            "Degraded" => Severity::Warning,
+            _ => Severity::Info,
+        };
+        self.telemetry.stream.publish(Event {
+            time: Timestamp::now(),
+            severity,
+            cluster: Some(format!("{namespace}/{name}")),
+            message: format!("{namespace}/{name}: {} -> {to}", from.unwrap_or("new")),
+            payload: Payload::ClusterPhase {
+                from: from.map(str::to_owned),
+                to: to.to_owned(),
+            },
+        });
+    }
+}
