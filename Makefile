@@ -1,0 +1,58 @@
+# The commands of this repository; `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+CARGO ?= cargo
+# `make -j` must not start two builds that wait for each other's lock.
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: toolchain
+toolchain:
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer from https://rustup.rs"; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing: install gcc or clang (Debian: apt-get install build-essential)"; exit 1; }
+
+# Everything the launcher starts, in the profile that the tests use too, so that dependencies build once.
+.PHONY: build
+build: toolchain ## Build the programs (the first time takes some minutes; cargo shows how far it is)
+	$(CARGO) build --workspace --bins
+
+BIN = $$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
+
+.PHONY: dev-dashboard
+dev-dashboard: build ## Show it all live: embedded cluster, operator, workload, neotop (attaches to a running operator)
+	@exec $(BIN)/dev dashboard
+
+.PHONY: dev-start
+dev-start: build ## Run the operator (selective cache) on an embedded cluster
+	@exec $(BIN)/dev start --strategy selective
+
+.PHONY: dev-start-minimal
+dev-start-minimal: build ## Run the operator without a cache on an embedded cluster
+	@exec $(BIN)/dev start --strategy none
+
+.PHONY: test
+test: build ## Run all tests that need only the Rust toolchain
+	$(CARGO) test --workspace
+
+.PHONY: lint
+lint: toolchain ## Check format, lints, licences of dependencies
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
+	else echo "cargo-deny is not installed: dependencies are not checked (cargo install cargo-deny --locked)"; fi
+
+.PHONY: crds
+crds: toolchain ## Write what is generated: crds/manifests, daemon/deploy/rbac, the tables in the READMEs
+	$(CARGO) run -p neo4j-operator-crds --bin crdgen
+	$(CARGO) run -p neo4j-operator --bin generate
+
+.PHONY: bench
+bench: toolchain ## Run the benches
+	$(CARGO) bench -p neo4j-operator-benches
+
+.PHONY: ci
+ci: lint test ## What CI runs

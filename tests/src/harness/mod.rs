@@ -1,0 +1,8 @@
+//! Starts the programs as processes and sees to it that none outlives us: not on an error, not on a panic,
+//! and (where the kernel can tell) not when we are killed.
+
+mod process;
+mod stack;
+
+pub use process::{Process, ProcessError, Program};
+pub use stack::{Daemon, DaemonOptions, Devcluster, StackError, install_crds, wait_until};
