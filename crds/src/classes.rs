@@ -29,6 +29,8 @@ pub struct Refusal {
     pub when: &'static str,
     /// Why, and what to do.
     pub why: &'static str,
+    /// The class of its other values: supported when what they ask for is so anyway.
+    pub others: Class,
     /// Whether a spec asks for it.
     asked: fn(&Value) -> bool,
 }
@@ -103,6 +105,7 @@ pub static CLUSTER: Classes = Classes {
             when: "present, mode not disabled, no certificateSecret",
             why: "certificates are not requested from cert-manager yet, and the cluster would run without TLS; name a \
                   Secret in spec.tls.certificateSecret",
+            others: Class::Supported,
             asked: |spec| {
                 at(spec, "tls")
                     .is_some_and(|tls| text(tls, "mode") != "disabled" && text(tls, "certificateSecret").is_empty())
@@ -113,6 +116,7 @@ pub static CLUSTER: Classes = Classes {
             when: "true",
             why: "network policies are not written yet, and the cluster would stay open to the network; leave it out \
                   and write a NetworkPolicy",
+            others: Class::Supported,
             asked: |spec| is_true(spec, "networkPolicy.enabled"),
         },
         Refusal {
@@ -120,30 +124,35 @@ pub static CLUSTER: Classes = Classes {
             when: "true",
             why: "the security log is not set up yet, and logins would go unrecorded; leave it out and give the \
                   settings in spec.config",
+            others: Class::Supported,
             asked: |spec| is_true(spec, "audit.enabled"),
         },
         Refusal {
             path: "spec.service.loadBalancerSourceRanges",
             when: "not empty",
             why: "source ranges are not written yet, and the load balancer would serve everyone; leave it out",
+            others: Class::Supported,
             asked: |spec| at(spec, "service.loadBalancerSourceRanges").is_some_and(|value| !is_empty(value)),
         },
         Refusal {
             path: "spec.propertySharding.enabled",
             when: "true",
             why: "property sharding is not supported; leave it out",
+            others: Class::Supported,
             asked: |spec| is_true(spec, "propertySharding.enabled"),
         },
         Refusal {
             path: "spec.autoScaling.primaries.metrics[]",
             when: "type custom",
             why: "custom metrics are not supported; use cpu, memory, query_latency, connection_count or throughput",
+            others: Class::Supported,
             asked: |spec| has_custom_metric(spec, "autoScaling.primaries.metrics"),
         },
         Refusal {
             path: "spec.autoScaling.secondaries.metrics[]",
             when: "type custom",
             why: "custom metrics are not supported; use cpu, memory, query_latency, connection_count or throughput",
+            others: Class::Supported,
             asked: |spec| has_custom_metric(spec, "autoScaling.secondaries.metrics"),
         },
     ],
@@ -167,36 +176,42 @@ pub static DATABASE: Classes = Classes {
             path: "spec.access",
             when: "readOnly",
             why: "read-only access is not set yet, and clients could write; leave it out and run ALTER DATABASE",
+            others: Class::Ignored,
             asked: |spec| text(spec, "access") == "readOnly",
         },
         Refusal {
             path: "spec.defaultCypherLanguage",
             when: "present",
             why: "the default version of Cypher is not set yet and cannot be changed later; leave it out",
+            others: Class::Supported,
             asked: |spec| at(spec, "defaultCypherLanguage").is_some(),
         },
         Refusal {
             path: "spec.seedURI",
             when: "present",
             why: "databases are not seeded yet, and this one would be empty; leave it out",
+            others: Class::Supported,
             asked: |spec| at(spec, "seedURI").is_some(),
         },
         Refusal {
             path: "spec.seedConfig",
             when: "present",
             why: "databases are not seeded yet; leave it out",
+            others: Class::Supported,
             asked: |spec| at(spec, "seedConfig").is_some(),
         },
         Refusal {
             path: "spec.seedCredentials",
             when: "present",
             why: "databases are not seeded yet; leave it out",
+            others: Class::Supported,
             asked: |spec| at(spec, "seedCredentials").is_some(),
         },
         Refusal {
             path: "spec.initialData",
             when: "present",
             why: "initial data is not imported yet, and the database would be empty; leave it out",
+            others: Class::Supported,
             asked: |spec| at(spec, "initialData").is_some(),
         },
     ],
@@ -228,24 +243,28 @@ pub static BACKUP: Classes = Classes {
             path: "spec.shardedDatabase",
             when: "present",
             why: "sharded databases are not supported; name a database, or set allDatabases",
+            others: Class::Supported,
             asked: |spec| at(spec, "shardedDatabase").is_some(),
         },
         Refusal {
             path: "spec.storage.type",
             when: "gcs or azure",
             why: "only pvc and s3 are written yet; choose one of them",
+            others: Class::Supported,
             asked: |spec| matches!(text(spec, "storage.type"), "gcs" | "azure"),
         },
         Refusal {
             path: "spec.chainFromBackup",
             when: "present",
             why: "chains of another backup are not continued yet; leave it out, and the first run copies everything",
+            others: Class::Supported,
             asked: |spec| at(spec, "chainFromBackup").is_some(),
         },
         Refusal {
             path: "spec.mode",
             when: "replication-source",
             why: "replication is not supported; use standard",
+            others: Class::Supported,
             asked: |spec| text(spec, "mode") == "replication-source",
         },
     ],
@@ -273,7 +292,7 @@ impl Classes {
     pub fn ignored(&self, spec: &Value) -> Vec<String> {
         let mut found = Vec::new();
         if let Value::Object(fields) = spec {
-            self.walk(fields, "spec", &mut found);
+            self.walk(fields, "spec", spec, &mut found);
         }
         found.extend(reserved_variables(spec));
         found.sort();
@@ -290,17 +309,24 @@ impl Classes {
             .collect()
     }
 
-    fn walk(&self, fields: &Map<String, Value>, prefix: &str, found: &mut Vec<String>) {
+    fn walk(&self, fields: &Map<String, Value>, prefix: &str, spec: &Value, found: &mut Vec<String>) {
         for (name, value) in fields {
             let path = format!("{prefix}.{name}");
-            if is_empty(value) || self.class_of(&path) != Class::Ignored {
+            if is_empty(value) || self.class_of(&path) == Class::Supported || self.is_refused_or_met(&path, spec) {
                 continue;
             }
             match value {
-                Value::Object(fields) if self.is_mixed(&path) => self.walk(fields, &path, found),
+                Value::Object(fields) if self.is_mixed(&path) => self.walk(fields, &path, spec, found),
                 _ => found.push(path),
             }
         }
+    }
+
+    /// Whether a field is refused as it stands, or asks only for what is so anyway.
+    fn is_refused_or_met(&self, path: &str, spec: &Value) -> bool {
+        let mut refusals = self.refusals.iter().filter(|refusal| covers(refusal.path, path));
+        self.class_of(path) == Class::Unsupported
+            && refusals.any(|refusal| refusal.others == Class::Supported || (refusal.asked)(spec))
     }
 
     /// Whether fields of other classes lie below a path. A refused value inside a list does not count.

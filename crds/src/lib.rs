@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod config_policy;
 pub mod database;
 pub mod definition;
+pub mod examples;
 pub mod generate;
 pub mod location;
 mod opaque;

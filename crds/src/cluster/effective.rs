@@ -127,9 +127,12 @@ impl Spec {
         let layout = self.layout();
         let budget = self.pod_disruption_budget.as_ref();
         let primary_capable = self.primary_capable_servers();
-        let quorum = IntOrString::Int(primary_capable / 2 + 1);
+        // Never all members: such a budget would stop every node drain for ever.
+        let quorum = (primary_capable / 2 + 1).min(layout.map_or(0, Layout::servers) - 1);
         let budget_on = budget.and_then(|budget| budget.enabled).unwrap_or(true);
-        let min_available = budget.and_then(|budget| budget.min_available.clone()).unwrap_or(quorum);
+        let min_available = budget
+            .and_then(|budget| budget.min_available.clone())
+            .or_else(|| (quorum > 0).then_some(IntOrString::Int(quorum)));
         let tls = self.tls.as_ref();
         EffectiveCluster {
             image: format!("{}:{}", self.image.repo, self.image.tag),
@@ -149,7 +152,7 @@ impl Spec {
                 .as_ref()
                 .and_then(|service| service.type_.clone())
                 .unwrap_or(ServiceType::ClusterIp),
-            min_available: budget_on.then_some(min_available),
+            min_available: min_available.filter(|_| budget_on),
             grace_seconds: self.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS),
             anti_affinity: self.anti_affinity(),
             topology_spread: self.topology_spread(),
@@ -308,6 +311,18 @@ mod tests {
         assert_eq!(effective.tls, TlsSource::Disabled);
         assert_eq!(effective.grace_seconds, 0);
         assert_eq!(effective.topology_spread.unwrap().topology_key, ZONE_TOPOLOGY_KEY);
+    }
+
+    #[test]
+    fn a_budget_always_lets_one_member_go() {
+        let kept = |topology| spec(&json!({ "topology": topology })).effective().min_available;
+        assert_eq!(kept(json!({"servers": 2})), Some(IntOrString::Int(1)));
+        assert_eq!(kept(json!({"servers": 5})), Some(IntOrString::Int(3)));
+        assert_eq!(kept(json!({"servers": null, "primaries": 1})), None);
+        assert_eq!(
+            kept(json!({"servers": null, "primaries": 1, "secondaries": 2})),
+            Some(IntOrString::Int(1))
+        );
     }
 
     #[test]

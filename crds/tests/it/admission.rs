@@ -3,32 +3,36 @@
 //! It knows what our schemas use and panics at a keyword that it does not know, so that no check
 //! can be skipped unseen.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
-use kube_cel::{Validator, apply_defaults, compile_schema};
+use kube_cel::{CompiledSchema, Validator, apply_defaults, compile_schema};
 use neo4j_operator_crds::definition::{manifests, schema};
 use regex::Regex;
 use serde_json::Value;
 
-/// The schema of a kind.
-pub fn schema_of(kind: &str) -> Value {
-    let definition = manifests()
-        .into_iter()
-        .find(|definition| definition["spec"]["names"]["kind"] == kind);
-    schema(&definition.unwrap_or_else(|| panic!("{kind} is none of our kinds"))).clone()
-}
+/// Kind, schema and compiled rules.
+static SCHEMAS: LazyLock<Vec<(String, Value, CompiledSchema)>> = LazyLock::new(|| {
+    let compile = |definition: Value| {
+        let kind = definition["spec"]["names"]["kind"].as_str().unwrap().to_owned();
+        let schema = schema(&definition).clone();
+        let compiled = compile_schema(&schema);
+        assert!(!compiled.has_errors(), "{kind}: {:?}", compiled.compilation_errors());
+        (kind, schema, compiled)
+    };
+    manifests().into_iter().map(compile).collect()
+});
 
 /// What an API server would say to an object: `field: why` for each cause, empty when it is taken.
 pub fn refusals(object: &Value, old: Option<&Value>) -> Vec<String> {
-    let kind = object["kind"].as_str().expect("an object has a kind");
-    let schema = schema_of(kind);
-    let object = apply_defaults(&schema, object);
-    let old = old.map(|old| apply_defaults(&schema, old));
+    let (_, schema, compiled) = SCHEMAS
+        .iter()
+        .find(|(kind, ..)| object["kind"] == kind.as_str())
+        .expect("our kind");
+    let object = apply_defaults(schema, object);
+    let old = old.map(|old| apply_defaults(schema, old));
     let mut causes = Vec::new();
-    check(&schema, &object, "", &mut causes);
-    let compiled = compile_schema(&schema);
-    assert!(!compiled.has_errors(), "{kind}: {:?}", compiled.compilation_errors());
-    if let Err(errors) = Validator::new().validate(&schema, &object, old.as_ref()) {
+    check(schema, &object, "", &mut causes);
+    if let Err(errors) = Validator::new().validate_compiled(compiled, &object, old.as_ref()) {
         causes.extend(
             errors
                 .into_vec()
