@@ -78,6 +78,16 @@ impl ClusterHandle {
         act(&mut model, now)
     }
 
+    /// Begins it anew: all servers, databases and users are gone, the load stays.
+    pub fn reset(&self, name: &str, tuning: Tuning) {
+        let mut new = Cluster::new(name, tuning, self.clock.epoch);
+        let now = self.clock.now();
+        let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        new.load = model.load;
+        new.advance(now);
+        *model = new;
+    }
+
     /// Whether a server's Bolt port is open.
     pub fn serves(&self, server: &str) -> bool {
         self.with(|cluster, _| cluster.servers.get(server).is_some_and(|server| server.serving))

@@ -47,8 +47,9 @@ pub struct Process {
     pub cluster: Arc<ClusterHandle>,
     names: Vec<String>,
     agent: String,
-    ready: AtomicBool,
+    ready: watch::Sender<bool>,
     hung: watch::Sender<bool>,
+    annotated: AtomicBool,
     ended: CancellationToken,
     connections: AtomicU64,
 }
@@ -61,8 +62,9 @@ impl Process {
             cluster,
             names,
             agent: format!("Neo4j/{version}"),
-            ready: AtomicBool::new(false),
+            ready: watch::Sender::new(false),
             hung: watch::Sender::new(false),
+            annotated: AtomicBool::new(false),
             ended: CancellationToken::new(),
             connections: AtomicU64::new(0),
         })
@@ -70,7 +72,7 @@ impl Process {
 
     /// What a readiness probe on the Bolt port sees. A hung process keeps its port open.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
+        *self.ready.borrow()
     }
 
     /// Whether it has ended.
@@ -81,7 +83,7 @@ impl Process {
     /// Ends it: its port closes and every connection with it.
     pub fn end(&self) {
         if !self.ended.is_cancelled() {
-            self.ready.store(false, Ordering::Relaxed);
+            self.ready.send_replace(false);
             self.cluster.with(|cluster, now| cluster.process_stopped(&self.id, now));
             self.ended.cancel();
         }
@@ -90,6 +92,34 @@ impl Process {
     /// Stops or continues it: a hung process answers nobody and loses nothing.
     pub fn hang(&self, hung: bool) {
         self.hung.send_replace(hung);
+    }
+
+    /// Hangs or continues it when the pod's annotation says so, without undoing what a test did by hand.
+    pub fn hang_by_annotation(&self, hung: bool) {
+        if self.annotated.swap(hung, Ordering::Relaxed) != hung {
+            self.hang(hung);
+        }
+    }
+
+    /// Resolves when its port is open.
+    pub async fn ready(&self) {
+        let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    /// Whether it goes by this name: pod, host or address.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own == name)
+    }
+
+    /// Resolves when it has ended.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Resolves when it is not hung.
+    pub async fn continues(&self) {
+        // An error means that the process is gone; its connections end elsewhere.
+        let _ = self.hung.subscribe().wait_for(|hung| !hung).await;
     }
 
     /// Waits until the server serves; false if the process ends first.
@@ -105,7 +135,7 @@ impl Process {
 
     /// Marks it ready without a port, for tests without TCP.
     pub fn ready_without_port(&self) {
-        self.ready.store(true, Ordering::Relaxed);
+        self.ready.send_replace(true);
     }
 
     /// Opens the Bolt port, then serves until the process ends.
@@ -117,7 +147,7 @@ impl Process {
 
     /// Serves Bolt on this listener until the process ends.
     pub async fn serve_bolt(self: Arc<Self>, listener: TcpListener, tls: Option<TlsAcceptor>) {
-        self.ready.store(true, Ordering::Relaxed);
+        self.ready.send_replace(true);
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
         loop {
@@ -195,10 +225,6 @@ impl Backend for Process {
     }
 
     fn runs(&self) -> BoxFuture<'_, ()> {
-        let mut hung = self.hung.subscribe();
-        Box::pin(async move {
-            // An error means that the process is gone; its connections end elsewhere.
-            let _ = hung.wait_for(|hung| !hung).await;
-        })
+        Box::pin(self.continues())
     }
 }

@@ -25,7 +25,10 @@ pub use placement::Mode;
 pub use servers::Boot;
 use sha2::{Digest, Sha256};
 
-use super::{load::Load, statement::ServerOptions};
+use super::{
+    load::{Load, Traffic},
+    statement::ServerOptions,
+};
 
 /// The database that holds the cluster's own state.
 pub const SYSTEM: &str = "system";
@@ -117,6 +120,8 @@ pub struct Server {
     /// Its volume holds a copy of the system database.
     pub joined: bool,
     /// Order of first sight.
+    /// What it has served since its process started.
+    pub traffic: Traffic,
     order: u32,
     attempts: BTreeMap<String, users::Attempts>,
 }

@@ -1,7 +1,7 @@
 //! The procedures that an operator calls.
 
 use super::{
-    Cluster, SYSTEM, Server,
+    Cluster, Database, Server,
     execute::done,
     placement::Mode,
     show::{filtered, row},
@@ -57,7 +57,7 @@ impl Cluster {
                 self.default_database = name;
                 vec![row([("result", result.into())])]
             }
-            Procedure::StatusCheck => self.status_rows(&argument(0)?)?,
+            Procedure::StatusCheck => self.status_rows(at, &argument(0)?)?,
             Procedure::ShowTopologyGraphConfig => vec![row([
                 ("allocator", "EQUAL_NUMBERS".into()),
                 ("defaultPrimariesCount", Value::Int(i64::from(self.default_topology.0))),
@@ -107,66 +107,64 @@ impl Cluster {
         Ok(())
     }
 
-    /// One row per primary: whether a write would be replicated now.
-    fn status_rows(&self, names: &Value) -> Result<Vec<ValueMap>, Neo4jFailure> {
+    /// One row per primary of each database: whether a write from the asked server would be replicated now.
+    fn status_rows(&self, at: &str, names: &Value) -> Result<Vec<ValueMap>, Neo4jFailure> {
         let Value::List(names) = names else {
             return Err(wrong(0, "LIST<STRING>", names));
         };
         let all: Vec<String> = if names.is_empty() {
-            self.databases.keys().cloned().collect()
+            let many = |database: &Database| database.requested.is_none_or(|(primaries, _)| primaries > 1);
+            let clustered = self.databases.iter().filter(|(_, database)| many(database));
+            clustered.map(|(name, _)| name.clone()).collect()
         } else {
             names.iter().filter_map(Value::as_str).map(str::to_lowercase).collect()
         };
         let mut rows = Vec::new();
         for name in all {
-            let database = self
-                .databases
-                .get(&name)
-                .ok_or_else(|| Neo4jFailure::database_not_found(&name))?;
-            let single = database.requested.is_some_and(|(primaries, _)| primaries == 1);
-            if single && !names.is_empty() && name != SYSTEM {
-                return Err(Neo4jFailure::new(
-                    code::PROCEDURE_FAILED,
-                    format_args!("Status check is not available for database '{name}': it has a single primary."),
-                ));
-            }
-            if single {
-                continue;
-            }
-            let majority = self.has_majority(&name) && database.leader.is_some();
-            for (id, copy) in database.copies.iter().filter(|(_, copy)| copy.mode == Mode::Primary) {
-                let Some(server) = self.servers.get(id) else { continue };
-                let online = self.is_online(id, copy);
-                rows.push(row([
-                    ("database", name.as_str().into()),
-                    ("serverId", id.as_str().into()),
-                    ("serverName", server.name.as_str().into()),
-                    ("address", server.bolt_address().into()),
-                    ("replicationSuccessful", Value::Bool(majority && online)),
-                    ("memberStatus", if online { "APPLYING" } else { "UNAVAILABLE" }.into()),
-                    ("recognizedLeader", database.leader.clone().filter(|_| online).into()),
-                    (
-                        "recognizedLeaderTerm",
-                        if online {
-                            Value::Int(database.term as i64)
-                        } else {
-                            Value::Null
-                        },
-                    ),
-                    ("requester", Value::Bool(false)),
-                    (
-                        "error",
-                        if online {
-                            Value::Null
-                        } else {
-                            "The server did not answer in time.".into()
-                        },
-                    ),
-                ]));
+            match self.databases.get(&name) {
+                None => rows.push(refused_row(&name, "The database does not exist on this server.")),
+                Some(database) if database.requested.is_some_and(|(primaries, _)| primaries == 1) => {
+                    rows.push(refused_row(
+                        &name,
+                        "The database is not clustered: it has a single primary.",
+                    ));
+                }
+                Some(database) => self.member_rows(at, &name, database, &mut rows),
             }
         }
         Ok(rows)
     }
+
+    fn member_rows(&self, at: &str, name: &str, database: &Database, rows: &mut Vec<ValueMap>) {
+        // One verdict for all rows: it is that of the server that was asked.
+        let asked = database.copies.get(at).is_some_and(|copy| self.is_online(at, copy));
+        let replicates = asked && self.has_majority(name) && database.leader.is_some();
+        for (id, copy) in database.copies.iter().filter(|(_, copy)| copy.mode == Mode::Primary) {
+            let Some(server) = self.servers.get(id) else { continue };
+            let online = self.is_online(id, copy);
+            let term = Value::Int(database.term as i64);
+            rows.push(row([
+                ("database", name.into()),
+                ("serverId", id.as_str().into()),
+                ("serverName", server.name.as_str().into()),
+                ("address", server.bolt_address().into()),
+                ("replicationSuccessful", replicates.into()),
+                ("memberStatus", if online { "APPLYING" } else { "UNAVAILABLE" }.into()),
+                ("recognisedLeader", database.leader.clone().filter(|_| online).into()),
+                ("recognisedLeaderTerm", if online { term } else { Value::Null }),
+                ("requester", (id == at).into()),
+                ("error", Value::Null),
+            ]));
+        }
+    }
+}
+
+fn refused_row(name: &str, error: &str) -> ValueMap {
+    row([
+        ("database", name.into()),
+        ("replicationSuccessful", false.into()),
+        ("error", error.into()),
+    ])
 }
 
 fn wrong(n: usize, kind: &str, got: &Value) -> Neo4jFailure {

@@ -331,6 +331,11 @@ impl Cluster {
     fn flow(&mut self, elapsed: Duration) {
         let written = (self.load.writes_per_second * elapsed.as_secs_f64()) as u64;
         let caught_up = (self.tuning.catch_up_per_second as f64 * elapsed.as_secs_f64()) as u64;
+        let serving_count = self.servers.values().filter(|server| server.serving).count();
+        for server in self.servers.values_mut().filter(|server| server.serving) {
+            let now = self.load.at(self.now, server.order, serving_count);
+            server.traffic.flow(&now, elapsed);
+        }
         let serving = |id: &str| self.servers.get(id).is_some_and(|server| server.serving);
         for (name, database) in &mut self.databases {
             if name != SYSTEM && database.leader.is_some() && !database.read_only {

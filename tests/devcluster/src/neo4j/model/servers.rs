@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Cluster, Copy, SYSTEM, Server, ServerState, placement::Mode};
-use crate::neo4j::{failure::Neo4jFailure, statement::ServerOptions};
+use crate::neo4j::{failure::Neo4jFailure, load::Traffic, statement::ServerOptions};
 
 /// How a server's process was started.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -104,6 +104,7 @@ impl Cluster {
             process: None,
             serving: false,
             joined: false,
+            traffic: Traffic::default(),
             order,
             attempts: BTreeMap::new(),
         });
@@ -111,6 +112,7 @@ impl Cluster {
         server.process = Some(now);
         server.serving = false;
         server.attempts.clear();
+        server.traffic = Traffic::default();
         self.advance(now);
         id
     }

@@ -31,6 +31,11 @@ impl Mode {
 }
 
 impl Server {
+    /// Order of first sight.
+    pub fn order(&self) -> u32 {
+        self.order
+    }
+
     /// Where its Bolt port is, as advertised.
     pub fn bolt_address(&self) -> String {
         let advertised = self.boot.settings.get("server.bolt.advertised_address");

@@ -99,6 +99,12 @@ fn quoted(source: &str, quote: char) -> Result<(String, usize), Neo4jFailure> {
                 Some((_, 't')) => text.push('\t'),
                 Some((_, 'r')) => text.push('\r'),
                 Some((_, c @ ('\\' | '\'' | '"' | '`'))) => text.push(c),
+                Some((_, 'u')) => {
+                    let digits: String = chars.by_ref().take(4).map(|(_, digit)| digit).collect();
+                    let code = u32::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 4);
+                    let character = code.and_then(char::from_u32);
+                    text.push(character.ok_or_else(|| Neo4jFailure::syntax("Invalid unicode escape in a string"))?);
+                }
                 _ => return Err(Neo4jFailure::syntax("Invalid escape in a string")),
             }
             continue;
