@@ -31,3 +31,5 @@ pub use runtime::NeoRuntime;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod runtime_tests;
