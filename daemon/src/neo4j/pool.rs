@@ -27,6 +27,10 @@ use super::{
     gate::{Dialling, Login},
 };
 
+mod snapshot;
+
+pub use snapshot::{EndpointSnapshot, PoolSnapshot};
+
 /// The bounds of the pool.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -101,52 +105,6 @@ struct Counters {
     statements: AtomicU64,
     errors: AtomicU64,
     waited_micros: AtomicU64,
-}
-
-/// The pool at one moment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PoolSnapshot {
-    /// Open sockets.
-    pub sockets: usize,
-    /// The most that may be open.
-    pub sockets_limit: usize,
-    /// Connections opened so far.
-    pub opened: u64,
-    /// Connections closed so far.
-    pub closed: u64,
-    /// Statements that found an open slot.
-    pub reused: u64,
-    /// Statements refused by a gate.
-    pub refused: u64,
-    /// Statements that found no slot in time.
-    pub exhausted: u64,
-    /// Statements sent.
-    pub statements: u64,
-    /// Statements that failed.
-    pub errors: u64,
-    /// Time spent waiting for slots, in seconds.
-    pub waited_seconds: f64,
-    /// Each server.
-    pub endpoints: Vec<EndpointSnapshot>,
-}
-
-/// One server at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointSnapshot {
-    /// Uid of the cluster.
-    pub cluster_uid: Arc<str>,
-    /// Host that is dialled.
-    pub host: Arc<str>,
-    /// Slots in use.
-    pub in_use: usize,
-    /// Slots that wait for work.
-    pub idle: usize,
-    /// Callers that wait for a slot.
-    pub waiting: usize,
-    /// Failures in a row.
-    pub failures: u32,
-    /// How long nobody dials it.
-    pub held_for: Option<Duration>,
 }
 
 /// How ready a server is to answer at once; less is better.
@@ -266,6 +224,24 @@ impl Slots {
     fn close(&self, slots: Vec<Slot>) {
         self.counters.closed.fetch_add(slots.len() as u64, Ordering::Relaxed);
         drop(slots);
+    }
+
+    /// Tells the gates how an attempt ended.
+    fn judge(&self, login: &Login, error: Option<&BoltError>) {
+        let now = Instant::now();
+        login.ended(error, now);
+        let mut inner = lock(&self.inner);
+        match error {
+            None => inner.dialling.succeeded(),
+            Some(error) if error.counts_against_endpoint() => {
+                inner.dialling.failed(now, error);
+                // What one slot met, the others of that server will meet too.
+                let idle = std::mem::take(&mut inner.idle);
+                drop(inner);
+                self.close(idle);
+            }
+            Some(_) => {}
+        }
     }
 
     /// Closes every idle slot, and those in use when they come back.
@@ -390,7 +366,7 @@ impl Pool {
             match self.dial(key, credentials, deadline).await {
                 Ok(slot) => lease.slot = Some(slot),
                 Err(error) => {
-                    self.judge(slots, login, Some(&error));
+                    slots.judge(login, Some(&error));
                     return Err(error);
                 }
             }
@@ -398,7 +374,7 @@ impl Pool {
             self.counters.reused.fetch_add(1, Ordering::Relaxed);
         }
         let result = self.run(&mut lease, database, statement, fresh).await;
-        self.judge(slots, login, result.as_ref().err());
+        slots.judge(login, result.as_ref().err());
         drop(proving);
         lease.sound = match &result {
             Ok(_) => true,
@@ -479,24 +455,6 @@ impl Pool {
                 ))
             })
             .map_err(BoltError::after_send)
-    }
-
-    /// Tells the gates how an attempt ended.
-    fn judge(&self, slots: &Slots, login: &Login, error: Option<&BoltError>) {
-        let now = Instant::now();
-        login.ended(error, now);
-        let mut inner = lock(&slots.inner);
-        match error {
-            None => inner.dialling.succeeded(),
-            Some(error) if error.counts_against_endpoint() => {
-                inner.dialling.failed(now, error);
-                // What one slot met, the others of that server will meet too.
-                let idle = std::mem::take(&mut inner.idle);
-                drop(inner);
-                slots.close(idle);
-            }
-            Some(_) => {}
-        }
     }
 
     /// Closes the idle slot that was used longest ago, wherever it is.
