@@ -90,15 +90,7 @@ fn put(object: &mut Object, path: &[String], value: &Value, zero_counts: bool) {
                 object.insert(field.clone(), value.clone());
             }
         }
-        [parent, rest @ ..] => {
-            let below = object.entry(parent.clone()).or_insert(Value::Null);
-            if below.is_null() {
-                *below = Value::Object(Map::new());
-            }
-            if let Value::Object(below) = below {
-                put(below, rest, value, zero_counts);
-            }
-        }
+        [parent, rest @ ..] => put(object_at(object, parent), rest, value, zero_counts),
     }
 }
 

@@ -2,12 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    meta::{NameRule, validate_metadata, validate_metadata_update},
-    names,
-    quantity::Quantity,
-    rules,
-};
+use super::{names, quantity::Quantity, rules};
 use crate::apiserver::{
     schema::{
         FieldError,
@@ -20,24 +15,9 @@ type Out = Vec<FieldError>;
 
 /// Bytes of data that a Secret or ConfigMap may hold.
 const MAX_DATA: usize = 1024 * 1024;
-/// Kinds that live outside of namespaces.
-const CLUSTER_SCOPED: [&str; 6] = [
-    "Namespace",
-    "Node",
-    "PersistentVolume",
-    "StorageClass",
-    "ClusterRole",
-    "ClusterRoleBinding",
-];
-
 /// See [`super::validate_create`].
 pub(super) fn create(types: &TypeSchema, api_version: &str, kind: &str, object: &Value) -> Out {
     let mut out = Vec::new();
-    let is_old_event = kind == "Event" && api_version == "v1";
-    if kind != "CustomResourceDefinition" && !is_old_event {
-        let namespaced = !CLUSTER_SCOPED.contains(&kind);
-        out.extend(validate_metadata(object, namespaced, NameRule::of(kind)));
-    }
     rules::check(types, object, &mut out);
     whole(api_version, kind, object, &mut out);
     match kind {
@@ -59,9 +39,6 @@ pub(super) fn create(types: &TypeSchema, api_version: &str, kind: &str, object: 
 /// See [`super::validate_update`].
 pub(super) fn update(types: &TypeSchema, api_version: &str, kind: &str, old: &Value, new: &Value) -> Out {
     let mut out = Vec::new();
-    if !(kind == "Event" && api_version == "v1") {
-        out.extend(validate_metadata_update(old, new));
-    }
     immutable(kind, old, new, &mut out);
     let mut invalid = Vec::new();
     rules::check(types, new, &mut invalid);
@@ -377,11 +354,9 @@ fn immutable(kind: &str, old: &Value, new: &Value, out: &mut Out) {
             frozen(old, new, &["data"], out);
         }
         "ConfigMap" => frozen(old, new, &["data", "binaryData"], out),
-        "RoleBinding" | "ClusterRoleBinding" => {
-            if old.get("roleRef") != new.get("roleRef") {
-                let role = new.get("roleRef").unwrap_or(&Value::Null);
-                out.push(FieldError::invalid("roleRef", role, "cannot change roleRef"));
-            }
+        "RoleBinding" | "ClusterRoleBinding" if old.get("roleRef") != new.get("roleRef") => {
+            let role = new.get("roleRef").unwrap_or(&Value::Null);
+            out.push(FieldError::invalid("roleRef", role, "cannot change roleRef"));
         }
         "StorageClass" => {
             for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
