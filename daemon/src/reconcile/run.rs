@@ -122,6 +122,16 @@ impl Run {
         &self.record.id
     }
 
+    /// Whether an object of this kind put the key into the queue.
+    pub fn is_about(&self, kind: Kind) -> bool {
+        self.record.trigger.contains(kind.plural())
+            || self
+                .record
+                .trigger
+                .to_ascii_lowercase()
+                .contains(&kind.kind().to_ascii_lowercase())
+    }
+
     /// When it began.
     pub fn started_at(&self) -> Timestamp {
         self.record.started_at

@@ -26,8 +26,9 @@ pub use pod::Part;
 /// What rendering has to know besides the resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inputs {
-    /// The credential that the servers start with.
-    pub credential: Credential,
+    /// The credential that the servers start with; absent where the Secret with it is there already, for what is
+    /// in it works and must not be overwritten.
+    pub credential: Option<Credential>,
     /// Fingerprint of the certificate, with TLS.
     pub tls_fingerprint: Option<String>,
     /// Replicas and partition of each pool, where they differ from what is wanted.
@@ -80,8 +81,8 @@ pub struct Rendered {
     pub config_map: Manifest,
     /// The StatefulSets.
     pub pools: Vec<RenderedPool>,
-    /// The credential, which outlives the cluster.
-    pub operator_auth: Manifest,
+    /// The credential, which outlives the cluster; only to be created, never changed.
+    pub operator_auth: Option<Manifest>,
     /// The disruption budget, unless it is switched off.
     pub pdb: Option<Manifest>,
     /// Settings of the user that had to give way.
@@ -131,13 +132,19 @@ pub fn render(desired: &Desired, inputs: &Inputs) -> Result<Rendered, serde_json
             services::metrics(desired),
         )?,
     ];
-    let operator_auth = Manifest::new(
-        Kind::Secret,
-        &desired.namespace,
-        &names::operator_auth(&desired.name),
-        None,
-        &operator_auth(desired, &inputs.credential),
-    )?;
+    let operator_auth = inputs
+        .credential
+        .as_ref()
+        .map(|credential| {
+            Manifest::new(
+                Kind::Secret,
+                &desired.namespace,
+                &names::operator_auth(&desired.name),
+                None,
+                &operator_auth(desired, credential),
+            )
+        })
+        .transpose()?;
     let pdb = pdb(desired)
         .map(|body| child(desired, Kind::PodDisruptionBudget, &names::pdb(&desired.name), body))
         .transpose()?;

@@ -30,10 +30,10 @@ pub fn desired(spec: Value) -> Desired {
 
 pub fn inputs() -> Inputs {
     Inputs {
-        credential: Credential {
+        credential: Some(Credential {
             username: "neo4j".into(),
             password: "correct-horse".into(),
-        },
+        }),
         tls_fingerprint: None,
         pools: BTreeMap::new(),
     }
@@ -42,7 +42,7 @@ pub fn inputs() -> Inputs {
 fn all(rendered: &Rendered) -> Vec<&Manifest> {
     let mut all: Vec<&Manifest> = rendered.first.iter().collect();
     all.push(&rendered.config_map);
-    all.push(&rendered.operator_auth);
+    all.extend(rendered.operator_auth.as_ref());
     all.extend(rendered.pdb.as_ref());
     all.extend(rendered.pools.iter().map(|pool| &pool.manifest));
     all

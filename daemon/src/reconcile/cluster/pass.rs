@@ -1,0 +1,603 @@
+//! One pass over one cluster, from the decoded resource to the written status.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use neo4j_operator_crds::{
+    CLUSTER_FINALIZER, Neo4jEnterpriseCluster, Neo4jEnterpriseClusterStatus,
+    cluster::status::{ClusterPhase, Plan as ShownPlan},
+};
+use neo4j_operator_shared::{Kind, reconciles::Outcome};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::{
+    ClusterReconciler, Mode, act,
+    deletion::{finalizer_patch, is_ours},
+    desired::Desired,
+    formation::{self, Step},
+    memo::{Converged, Memo},
+    names,
+    observe::{self, Bolt, Child, Children},
+    phase_name, plan,
+    render::{self, Credential, Inputs},
+    status::{self, Report},
+    validate::{self, Refusal},
+    write_status,
+};
+use crate::{
+    cache::Custom,
+    neo4j::{ClusterClient, Credentials},
+    reconcile::{
+        Conditions, Context, Done, EventReason, Failure, Key, Live, Phase, Run, Subject,
+        conditions::Status,
+        manifest,
+        target::{self, ClusterIdentity, MemberPod, SecretData, TargetError},
+    },
+};
+
+use std::time::Duration;
+
+/// What a Secret of others must bring is looked for again after this long, besides being watched.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(30);
+/// Pods are watched; this is for an event that was missed.
+const WAIT_FOR_PODS: Duration = Duration::from_secs(15);
+/// Neo4j cannot be watched: while it forms it is asked again.
+const WAIT_FOR_BOLT: Duration = Duration::from_secs(1);
+/// After a change the next look follows at once.
+const SOON: Duration = Duration::from_millis(50);
+
+/// Everything that stays the same during one pass.
+pub struct Pass<'a> {
+    pub reconciler: &'a ClusterReconciler,
+    pub context: &'a Context,
+    pub key: &'a Key,
+    pub custom: &'a Custom<Neo4jEnterpriseCluster>,
+    pub subject: Subject,
+    pub now: Timestamp,
+    pub mode: Mode,
+    /// The last status, decoded and raw.
+    pub previous: (Neo4jEnterpriseClusterStatus, Value),
+}
+
+/// What was read besides the children.
+struct Access {
+    /// The credential that the servers have.
+    credential: Credential,
+    /// The Secret with it is not there yet.
+    fresh: bool,
+    /// The administrator's Secret says something else.
+    password_changed: bool,
+    /// The data of the Secret with the certificate.
+    certificate: Option<(String, SecretData)>,
+}
+
+impl Pass<'_> {
+    /// Runs it.
+    pub async fn run(self, resource: Arc<Neo4jEnterpriseCluster>, run: &mut Run) -> Result<Done, Failure> {
+        let spec = &*self.custom.spec;
+        let ignored = validate::ignored(spec);
+        if self.mode == Mode::Paused {
+            return self.paused(run).await;
+        }
+        if let Err(refusal) = validate::check(&resource, spec) {
+            return self.refuse(None, &refusal, &ignored, run).await;
+        }
+        // The recorded way of forming is in the latest status, which the resource as seen may not have yet.
+        let mut resource = Arc::unwrap_or_clone(resource);
+        resource.status = Some(self.previous.0.clone());
+        let desired = match Desired::new(Arc::new(resource), &self.reconciler.options.cluster_domain) {
+            Ok(desired) => desired,
+            Err(_) => {
+                let refusal = Refusal {
+                    phase: ClusterPhase::Failed,
+                    reason: "ValidationFailed",
+                    event: Some(EventReason::ValidationFailed),
+                    message: "spec.image.tag names no version that the operator runs".to_owned(),
+                    terminal: true,
+                };
+                return self.refuse(None, &refusal, &ignored, run).await;
+            }
+        };
+        if let Err(refusal) = validate::check_desired(&desired) {
+            return self.refuse(Some(&desired), &refusal, &ignored, run).await;
+        }
+        let cache = &self.context.cache;
+        let namespace = &*self.key.namespace;
+        cache.refers(self.key, Kind::Secret, namespace, &desired.effective.admin_secret);
+        if let Some((secret, _)) = desired.tls() {
+            cache.refers(self.key, Kind::Secret, namespace, secret);
+        }
+        // A resource without our finalizer was never acted on: it has no children that could be read.
+        let finalizers: Vec<&str> = self.custom.meta.finalizers.iter().map(|name| &**name).collect();
+        let first = !finalizers.contains(&CLUSTER_FINALIZER) && self.previous.1.is_null();
+        let requests = run.requests().clone();
+        let children = if first {
+            Children::default()
+        } else {
+            observe::children(cache, namespace, &self.key.name, &desired.uid, &requests).await?
+        };
+        let memo = self.reconciler.memos.get(self.key, &desired.uid);
+        let fingerprint = self.fingerprint(&children);
+        let asked = run.is_about(Kind::Secret);
+        if !asked && let Some(rest) = memo.rests(&fingerprint, self.reconciler.options.drift_check, Instant::now()) {
+            return Ok(Done {
+                outcome: Outcome::Skipped,
+                requeue: Some(rest),
+            });
+        }
+        let formed = status::was_formed(&self.previous.0);
+        let access = match self.access(&desired, &children, &memo, formed, run).await? {
+            Ok(access) => access,
+            Err(refusal) => return self.refuse(Some(&desired), &refusal, &ignored, run).await,
+        };
+        if self.mode == Mode::Enabled && !finalizers.contains(&CLUSTER_FINALIZER) {
+            run.phase(Phase::Apply);
+            let patch = finalizer_patch(&desired.uid, &self.custom.meta.resource_version, &finalizers);
+            let kind = Kind::Neo4jEnterpriseCluster;
+            let answer = self
+                .context
+                .executor
+                .patch_json(kind, namespace, &self.key.name, patch, &requests)
+                .await?;
+            let version = Live::of(&answer).resource_version;
+            cache.wrote(kind, namespace, &self.key.name, &version);
+        }
+        self.act(&desired, children, access, memo, &fingerprint, &ignored, run)
+            .await
+    }
+
+    /// Plans, performs, asks Neo4j, reports.
+    #[allow(clippy::too_many_arguments)] // each is another thing that was found out
+    async fn act(
+        &self,
+        desired: &Desired,
+        children: Children,
+        access: Access,
+        mut memo: Memo,
+        fingerprint: &str,
+        ignored: &[String],
+        run: &mut Run,
+    ) -> Result<Done, Failure> {
+        run.phase(Phase::Diff);
+        let previous = &self.previous.0;
+        let formed = status::was_formed(previous);
+        let growing = status::is_growing(previous, desired);
+        let mut pools = plan::pools(desired, &children, formed, growing);
+        if access.password_changed {
+            pools
+                .held
+                .push(format!("the password in Secret {}", desired.effective.admin_secret));
+        }
+        let inputs = Inputs {
+            credential: access.fresh.then(|| access.credential.clone()),
+            tls_fingerprint: access
+                .certificate
+                .as_ref()
+                .map(|(_, data)| certificate_fingerprint(data)),
+            pools: pools.states.clone(),
+        };
+        let rendered = render::render(desired, &inputs)
+            .map_err(|error| Failure::new(crate::reconcile::ErrorType::Internal, error.to_string()))?;
+        let plan = plan::plan(&rendered, &children, &pools, formed, &memo.marks);
+        for key in &rendered.dropped {
+            let note = format!("spec.config[{key}] has no effect: the operator sets it");
+            if self.new_generation() {
+                self.context
+                    .events
+                    .publish(&self.subject, EventReason::DuplicateEntry, note);
+            }
+        }
+        if self.mode == Mode::DryRun {
+            return self.show(&plan, run).await;
+        }
+        run.phase(Phase::Apply);
+        let acted = act::perform(self.context, &plan, run).await;
+        remember(&mut memo, &children, acted.marks.iter().cloned());
+        if let (Some(child), false) = (&children.operator_auth, access.fresh) {
+            memo.credential = Some((child.live.resource_version.clone(), access.credential.clone()));
+        }
+        self.reconciler.memos.put(self.key, memo.clone());
+        let replicas = |role| {
+            let wanted = desired.pools.iter().find(|pool| pool.role == role);
+            let wanted = wanted.map_or(0, |pool| pool.replicas);
+            match children.sets.get(&role) {
+                // What is held or not begun yet is not waited for; what was just asked for is.
+                Some(set) if formed && !growing => set.replicas.min(wanted),
+                _ => wanted,
+            }
+        };
+        let expected = formation::expected(desired, replicas);
+        run.phase(Phase::Bolt);
+        let client = self.client(desired, &children, &access, run);
+        let bolt = match &client {
+            Some(client) => observe::bolt(client, !formed && children.ready() as usize >= expected.len()).await,
+            None => Bolt::NotAsked,
+        };
+        let mut step = formation::next(desired, &expected, &children, &bolt, formed);
+        let mut stepped = act::Stepped::default();
+        let healthy = acted.error.is_none() && acted.conflicts.is_empty();
+        if healthy && let Some(client) = &client {
+            stepped = act::step(client, &step, run).await;
+        }
+        for pod in &stepped.enabled {
+            let note = format!("the server of {pod} takes part");
+            self.context
+                .events
+                .publish(&self.subject, EventReason::ServerEnabled, note);
+        }
+        if stepped.formed {
+            step = Step::Complete;
+        }
+        let warning = validate::topology_warning(desired);
+        let report = Report {
+            desired,
+            previous,
+            children: &children,
+            bolt: &bolt,
+            step: &step,
+            expected: &expected,
+            held: &plan.held,
+            conflicts: &acted.conflicts,
+            formed: formed || stepped.formed,
+            grows_to: pools.grows_to,
+            ignored,
+            warning: warning.as_ref(),
+            now: self.now,
+        };
+        let status = status::build(&report);
+        self.publish(&status, Some((&step, &bolt)), run);
+        write_status(self.context, self.custom, &self.previous.1, &status, run).await?;
+        self.announce(&status);
+        if let Some(error) = acted.error {
+            return Err(error.into());
+        }
+        if let Some(error) = stepped.error
+            && !error.is_transient()
+        {
+            return Err(Failure::new(error.category(), error.to_string()));
+        }
+        let begins_to_grow = pools.grows_to.is_some() && !growing && plan.held.is_empty();
+        let changed = acted.written > 0 || !stepped.enabled.is_empty() || stepped.formed || begins_to_grow;
+        let converged = status.ready == Some(true) || (report.formed && step == Step::Complete && !changed);
+        if converged && !changed {
+            memo.converged = Some(Converged {
+                fingerprint: fingerprint.to_owned(),
+                at: Instant::now(),
+            });
+            self.reconciler.memos.put(self.key, memo);
+            return Ok(Done::converged(self.reconciler.options.drift_check));
+        }
+        if !acted.conflicts.is_empty() {
+            return Ok(Done::waiting(WAIT_FOR_OTHERS));
+        }
+        if begins_to_grow || !stepped.enabled.is_empty() || stepped.formed {
+            return Ok(Done::changed(SOON));
+        }
+        let wait = match step {
+            Step::WaitForPods { .. } => WAIT_FOR_PODS,
+            Step::Complete if changed => SOON,
+            _ => WAIT_FOR_BOLT,
+        };
+        Ok(if changed {
+            Done::changed(wait)
+        } else {
+            Done::waiting(wait)
+        })
+    }
+
+    /// Whether this is the first pass over this generation.
+    fn new_generation(&self) -> bool {
+        self.previous.0.observed_generation != self.custom.meta.generation
+    }
+
+    /// Everything that a pass looks at without asking Neo4j.
+    fn fingerprint(&self, children: &Children) -> String {
+        let meta = &self.custom.meta;
+        manifest::hash(&json!([
+            meta.uid,
+            meta.generation,
+            meta.annotations.iter().collect::<Vec<_>>(),
+            children.fingerprint(),
+        ]))
+    }
+
+    /// The credential and the certificate; a refusal where others have to bring something first.
+    async fn access(
+        &self,
+        desired: &Desired,
+        children: &Children,
+        memo: &Memo,
+        formed: bool,
+        run: &mut Run,
+    ) -> Result<Result<Access, Refusal>, Failure> {
+        let requests = run.requests().clone();
+        let namespace = &*self.key.namespace;
+        let known = memo.credential.as_ref().filter(|(version, _)| {
+            children
+                .operator_auth
+                .as_ref()
+                .is_some_and(|child| child.live.resource_version == *version)
+        });
+        let stored = match known {
+            Some((_, credential)) => Some(credential.clone()),
+            None => match self.stored(desired, run).await? {
+                Ok(stored) => stored,
+                Err(refusal) => return Ok(Err(refusal)),
+            },
+        };
+        let admin = &desired.effective.admin_secret;
+        // Read where it is needed: for the first credential, and to notice another password.
+        let given = if stored.is_none() || formed {
+            self.context.cache.secret(namespace, admin, &requests).await?
+        } else {
+            None
+        };
+        let given = match (given, stored.is_none() || formed) {
+            (Some(data), _) => match target::login(admin, &data) {
+                Ok(credentials) => Some((credentials, credential(&data))),
+                Err(error) => return Ok(Err(auth_refusal(&error))),
+            },
+            (None, true) => {
+                let error = TargetError::AuthSecretMissing(admin.clone());
+                return Ok(Err(auth_refusal(&error)));
+            }
+            (None, false) => None,
+        };
+        let (credential, fresh) = match (&stored, &given) {
+            (Some(stored), _) => (stored.clone(), false),
+            (None, Some((_, given))) => (given.clone(), true),
+            (None, None) => {
+                let error = TargetError::AuthSecretMissing(admin.clone());
+                return Ok(Err(auth_refusal(&error)));
+            }
+        };
+        let password_changed = given.as_ref().is_some_and(|(given, _)| {
+            stored
+                .as_ref()
+                .is_some_and(|stored| Credentials::new(&stored.username, &stored.password).version != given.version)
+        });
+        let certificate = match desired.tls() {
+            None => None,
+            Some((secret, strictness)) => {
+                let data = self.context.cache.secret(namespace, secret, &requests).await?;
+                match certificate(secret, data, strictness) {
+                    Ok(data) => Some((secret.to_owned(), data)),
+                    Err(refusal) => return Ok(Err(refusal)),
+                }
+            }
+        };
+        Ok(Ok(Access {
+            credential,
+            fresh,
+            password_changed,
+            certificate,
+        }))
+    }
+
+    /// The credential that an earlier pass stored, or an earlier cluster of this name left behind with its data.
+    async fn stored(&self, desired: &Desired, run: &mut Run) -> Result<Result<Option<Credential>, Refusal>, Failure> {
+        let requests = run.requests().clone();
+        let name = names::operator_auth(&desired.name);
+        let namespace = &*self.key.namespace;
+        let executor = &self.context.executor;
+        let Some(object) = executor.get(Kind::Secret, namespace, &name, &requests).await? else {
+            return Ok(Ok(None));
+        };
+        if !is_ours(&object, &desired.name) {
+            let message =
+                format!("Secret {namespace}/{name} exists and does not belong to this cluster; rename or delete it");
+            return Ok(Err(Refusal::waits(
+                "NameConflict",
+                Some(EventReason::NameConflict),
+                message,
+            )));
+        }
+        let data = decode(&object["data"]);
+        Ok(match target::login(&name, &data) {
+            Ok(_) => Ok(Some(credential(&data))),
+            Err(error) => Err(auth_refusal(&error)),
+        })
+    }
+
+    /// A client of the servers that could answer; none while no pod is ready.
+    fn client(&self, desired: &Desired, children: &Children, access: &Access, run: &Run) -> Option<ClusterClient> {
+        if children.ready() == 0 {
+            return None;
+        }
+        let identity = ClusterIdentity {
+            namespace: &desired.namespace,
+            name: &desired.name,
+            uid: &desired.uid,
+        };
+        let sets: Vec<&str> = children.sets.values().map(|set| set.child.live.uid.as_str()).collect();
+        let pods = children.pods.iter().map(|pod| MemberPod {
+            name: &pod.name,
+            uid: &pod.uid,
+            owner_uid: children
+                .sets
+                .values()
+                .find(|set| set.name == pod.set)
+                .map(|set| set.child.live.uid.as_str()),
+            ip: pod.ip.as_deref(),
+        });
+        let registry = &self.context.neo4j;
+        let members = target::members(identity, desired.spec(), registry.resolver(), pods, &sets);
+        let trust = match &access.certificate {
+            Some((secret, data)) => Some(target::trust(secret, data).ok()?),
+            None => None,
+        };
+        let credentials = Credentials::new(&access.credential.username, &access.credential.password);
+        let target = target::target(identity, members, credentials, trust);
+        Some(registry.cluster(target).for_reconcile(run.id()))
+    }
+
+    /// Reports that nothing is done, and why.
+    async fn refuse(
+        &self,
+        desired: Option<&Desired>,
+        refusal: &Refusal,
+        ignored: &[String],
+        run: &mut Run,
+    ) -> Result<Done, Failure> {
+        let generation = self.custom.meta.generation.unwrap_or(0);
+        let status = status::refused(desired, &self.previous.0, generation, refusal, ignored, self.now);
+        self.publish(&status, None, run);
+        write_status(self.context, self.custom, &self.previous.1, &status, run).await?;
+        let said = |status: &Neo4jEnterpriseClusterStatus| status.message == Some(refusal.message.clone());
+        if let Some(reason) = refusal.event
+            && !said(&self.previous.0)
+        {
+            self.context
+                .events
+                .publish(&self.subject, reason, refusal.message.clone());
+        }
+        self.announce(&status);
+        if refusal.terminal {
+            let category = crate::reconcile::ErrorType::Validation;
+            return Err(Failure::terminal(category, refusal.message.clone()));
+        }
+        Ok(Done::waiting(WAIT_FOR_OTHERS))
+    }
+
+    /// Only says that it is paused.
+    async fn paused(&self, run: &mut Run) -> Result<Done, Failure> {
+        let mut status = self.previous.0.clone();
+        let generation = self.custom.meta.generation.unwrap_or(0);
+        let mut conditions = Conditions::from(&status.conditions, generation, self.now);
+        let message = "held by the annotation neo4j.neo4j.com/reconcile";
+        let was = conditions.is_true("Paused");
+        conditions.set("Paused", Status::True, "ReconcilePaused", message);
+        status.conditions = conditions.into_list();
+        status.phase = Some(ClusterPhase::Paused);
+        status.message = Some(message.to_owned());
+        self.publish(&status, None, run);
+        write_status(self.context, self.custom, &self.previous.1, &status, run).await?;
+        if !was {
+            self.context
+                .events
+                .publish(&self.subject, EventReason::ReconcilePaused, message);
+        }
+        Ok(Done::idle(Outcome::Waiting))
+    }
+
+    /// Only says what would be done.
+    async fn show(&self, plan: &plan::Plan, run: &mut Run) -> Result<Done, Failure> {
+        act::record(plan, run);
+        let mut status = self.previous.0.clone();
+        let generation = self.custom.meta.generation.unwrap_or(0);
+        let mut conditions = Conditions::from(&status.conditions, generation, self.now);
+        conditions.set("Paused", Status::True, "DryRun", "what would be done is in status.plan");
+        status.conditions = conditions.into_list();
+        let actions = act::describe(plan);
+        let same = status.plan.as_ref().is_some_and(|plan| plan.actions == actions);
+        if !same {
+            status.plan = Some(ShownPlan {
+                actions,
+                computed_at: Some(Time(self.now)),
+            });
+        }
+        self.publish(&status, None, run);
+        write_status(self.context, self.custom, &self.previous.1, &status, run).await?;
+        Ok(Done::waiting(self.reconciler.options.drift_check))
+    }
+
+    /// Shows the cluster on the board.
+    fn publish(&self, status: &Neo4jEnterpriseClusterStatus, found: Option<(&Step, &Bolt)>, run: &Run) {
+        let mut cluster = super::board::row(&self.subject, self.custom.meta.generation.unwrap_or(0), status, found);
+        cluster.phase = phase_name(status);
+        cluster.plan = run.actions().to_vec();
+        self.context.board.publish(cluster, self.now);
+    }
+
+    /// Says what changed.
+    fn announce(&self, status: &Neo4jEnterpriseClusterStatus) {
+        for (reason, note) in status::announcements(&self.previous.0, status) {
+            self.context.events.publish(&self.subject, reason, note);
+        }
+    }
+}
+
+/// Takes the marks of objects that nobody but us touched as the ones to compare with; our own writes win.
+fn remember(memo: &mut Memo, children: &Children, written: impl Iterator<Item = ((Kind, String), String)>) {
+    let mut put = |kind: Kind, name: &str, child: &Child| {
+        memo.marks.insert((kind, name.to_owned()), child.mark.clone());
+    };
+    for ((kind, name), child) in &children.objects {
+        put(*kind, name, child);
+    }
+    for set in children.sets.values() {
+        put(Kind::StatefulSet, &set.name, &set.child);
+    }
+    memo.marks.extend(written);
+}
+
+fn credential(data: &SecretData) -> Credential {
+    let text = |key: &str| data.get(key).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    Credential {
+        username: text("username").unwrap_or_else(|| "neo4j".to_owned()),
+        password: text("password").unwrap_or_default(),
+    }
+}
+
+fn decode(data: &Value) -> SecretData {
+    use base64::Engine as _;
+    data.as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| {
+            let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_str()?).ok()?;
+            Some((key.clone(), bytes))
+        })
+        .collect()
+}
+
+fn auth_refusal(error: &TargetError) -> Refusal {
+    match error {
+        TargetError::AuthSecretMissing(_) => Refusal::waits("AuthSecretMissing", None, error.to_string()),
+        _ => Refusal::waits(
+            "AuthSecretInvalid",
+            Some(EventReason::AuthSecretInvalid),
+            error.to_string(),
+        ),
+    }
+}
+
+/// The certificate's Secret with everything that the pods will mount.
+fn certificate(
+    name: &str,
+    data: Option<SecretData>,
+    strictness: render::conf::Strictness,
+) -> Result<SecretData, Refusal> {
+    let refuse = |why: String| Err(Refusal::waits("CertificateNotReady", None, why));
+    let Some(data) = data else {
+        return refuse(format!("Secret {name:?} with the certificate does not exist"));
+    };
+    let mut needed = vec!["tls.crt", "tls.key"];
+    if strictness == render::conf::Strictness::Strict {
+        needed.push("ca.crt");
+    }
+    let missing = needed.into_iter().find(|key| data.get(*key).is_none_or(Vec::is_empty));
+    if let Some(key) = missing {
+        return refuse(format!("Secret {name:?} has no {key}"));
+    }
+    if let Err(error) = target::trust(name, &data) {
+        return refuse(error.to_string());
+    }
+    Ok(data)
+}
+
+/// Changes with the certificate or its authority; says nothing about the key.
+fn certificate_fingerprint(data: &SecretData) -> String {
+    let mut digest = Sha256::new();
+    for key in ["tls.crt", "ca.crt"] {
+        if let Some(bytes) = data.get(key) {
+            digest.update(key);
+            digest.update(bytes.len().to_le_bytes());
+            digest.update(bytes);
+        }
+    }
+    manifest::hex(&digest.finalize()[..10])
+}

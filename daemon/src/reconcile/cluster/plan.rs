@@ -1,0 +1,250 @@
+//! From what is wanted and what is there to what is written, with a reason for each: pure, no I/O.
+//!
+//! What cannot be done safely yet is held: fewer servers, another pod template for a cluster that runs, larger
+//! volumes. A held change writes nothing to the StatefulSet and its ConfigMap, for a pod that restarts by itself
+//! must find what it was started with.
+
+use std::collections::BTreeMap;
+
+use neo4j_operator_shared::Kind;
+
+use super::{
+    desired::{Desired, Role},
+    observe::{Child, Children},
+    render::{Part, PoolState, Rendered, stateful_set::changed_parts},
+};
+use crate::reconcile::{Effect, Manifest};
+
+/// A write and why.
+#[derive(Clone, Debug)]
+pub struct Action {
+    /// What is written.
+    pub effect: Effect,
+    /// `create`, `apply` or `delete`.
+    pub verb: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+/// What is to be written.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Levels: one begins when the one before it succeeded.
+    pub levels: Vec<Vec<Action>>,
+    /// Fields whose change is held, in words.
+    pub held: Vec<String>,
+}
+
+impl Plan {
+    /// Every action in order.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.levels.iter().flatten()
+    }
+}
+
+/// How the pools are to be written, before anything is rendered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pools {
+    /// Replicas and partition per pool.
+    pub states: BTreeMap<Role, PoolState>,
+    /// Fields whose change is held.
+    pub held: Vec<String>,
+    /// More servers are wanted than there are: this many in all.
+    pub grows_to: Option<u32>,
+}
+
+/// The field with the count of a pool.
+fn count_field(role: Role) -> &'static str {
+    match role {
+        Role::Server => "spec.topology.servers",
+        Role::Primary => "spec.topology.primaries",
+        Role::Secondary => "spec.topology.secondaries",
+    }
+}
+
+/// Decides replicas and partition. `formed`: the cluster was complete once. `growing`: the intent to add servers
+/// is in the status; until it is, nothing grows.
+pub fn pools(desired: &Desired, children: &Children, formed: bool, growing: bool) -> Pools {
+    let mut pools = Pools::default();
+    for pool in &desired.pools {
+        let Some(set) = children.sets.get(&pool.role) else {
+            let (replicas, partition) = (pool.replicas, pool.replicas);
+            pools.states.insert(pool.role, PoolState { replicas, partition });
+            continue;
+        };
+        let replicas = if pool.replicas < set.replicas {
+            pools.held.push(format!(
+                "{} (scale in from {} to {})",
+                count_field(pool.role),
+                set.replicas,
+                pool.replicas
+            ));
+            set.replicas
+        } else if pool.replicas > set.replicas && formed {
+            pools.grows_to = Some(desired.servers());
+            if growing { pool.replicas } else { set.replicas }
+        } else {
+            pool.replicas
+        };
+        // Pods of a cluster that never ran are made anew from the newest template.
+        let replacing = !formed && children.ready() == 0 && set.current_revision != set.update_revision;
+        let partition = if replacing { 0 } else { replicas };
+        pools.states.insert(pool.role, PoolState { replicas, partition });
+    }
+    for (role, set) in &children.sets {
+        if !desired.pools.iter().any(|pool| pool.role == *role) && set.replicas > 0 {
+            pools.held.push(format!(
+                "{} (scale in from {} to none)",
+                count_field(*role),
+                set.replicas
+            ));
+        }
+    }
+    pools
+}
+
+/// Parts of the template that must not be changed now.
+fn held_parts(rendered: &Rendered, children: &Children, formed: bool) -> Vec<Part> {
+    let replaceable = !formed && children.ready() == 0;
+    let mut held = Vec::new();
+    for pool in &rendered.pools {
+        let Some(set) = children.sets.get(&pool.role) else {
+            continue;
+        };
+        for part in changed_parts(&set.parts, &pool.parts) {
+            // A claim template can never be changed in place.
+            if (!replaceable || part == Part::Storage) && !held.contains(&part) {
+                held.push(part);
+            }
+        }
+    }
+    held
+}
+
+/// Decides what is written. `marks` are those of the objects as we last left them: an object that has another one
+/// was changed by somebody else.
+pub fn plan(
+    rendered: &Rendered,
+    children: &Children,
+    pools: &Pools,
+    formed: bool,
+    marks: &BTreeMap<(Kind, String), String>,
+) -> Plan {
+    let parts = held_parts(rendered, children, formed);
+    let mut held = pools.held.clone();
+    held.extend(parts.iter().map(|part| part.field().to_owned()));
+    let template_held = !parts.is_empty();
+    let ensure = |manifest: &Manifest| {
+        let key = (manifest.resource.kind, manifest.name.clone());
+        ensure(manifest, children.objects.get(&key), marks.get(&key))
+    };
+    let mut first: Vec<Action> = rendered.first.iter().filter_map(ensure).collect();
+    // The credential is only ever created: what is in it works.
+    if children.operator_auth.is_none() {
+        first.extend(rendered.operator_auth.iter().map(|manifest| create(manifest)));
+    }
+    if !template_held {
+        first.extend(ensure(&rendered.config_map));
+    }
+    match &rendered.pdb {
+        Some(manifest) => first.extend(ensure(manifest)),
+        None => first.extend(children.objects.iter().filter_map(|((kind, name), child)| {
+            (*kind == Kind::PodDisruptionBudget).then(|| remove(*kind, name, child, rendered, "it is switched off"))
+        })),
+    }
+    let mut second = Vec::new();
+    if !template_held {
+        for pool in &rendered.pools {
+            let key = (Kind::StatefulSet, pool.manifest.name.clone());
+            let set = children.sets.get(&pool.role);
+            second.extend(self::ensure(&pool.manifest, set.map(|set| &set.child), marks.get(&key)));
+        }
+    }
+    let third = outdated_pods(rendered, children, pools, formed);
+    let levels = [first, second, third].into_iter().filter(|level| !level.is_empty());
+    Plan {
+        levels: levels.collect(),
+        held,
+    }
+}
+
+fn create(manifest: &Manifest) -> Action {
+    Action {
+        effect: Effect::Ensure {
+            manifest: Box::new(manifest.clone()),
+            live: None,
+        },
+        verb: "create",
+        reason: "it does not exist".to_owned(),
+    }
+}
+
+fn ensure(manifest: &Manifest, child: Option<&Child>, mark: Option<&String>) -> Option<Action> {
+    let Some(child) = child else {
+        return Some(create(manifest));
+    };
+    let mut live = child.live.clone();
+    let reason = if live.applied_hash.as_ref() != Some(&manifest.hash) {
+        "what is wanted changed"
+    } else if mark.is_some_and(|mark| *mark != child.mark) {
+        // Ours by hash, and yet not as we left it: declared again, so that our fields come back.
+        live.applied_hash = None;
+        "it was changed by somebody else"
+    } else {
+        return None;
+    };
+    Some(Action {
+        effect: Effect::Ensure {
+            manifest: Box::new(manifest.clone()),
+            live: Some(live),
+        },
+        verb: "apply",
+        reason: reason.to_owned(),
+    })
+}
+
+fn remove(kind: Kind, name: &str, child: &Child, rendered: &Rendered, reason: &str) -> Action {
+    Action {
+        effect: Effect::Delete {
+            kind,
+            namespace: rendered.config_map.namespace.clone(),
+            name: name.to_owned(),
+            uid: child.live.uid.clone(),
+            resource_version: child.live.resource_version.clone(),
+        },
+        verb: "delete",
+        reason: reason.to_owned(),
+    }
+}
+
+/// Pods of an older template of a cluster that never ran: nobody uses them, and they would wait for ever.
+fn outdated_pods(rendered: &Rendered, children: &Children, pools: &Pools, formed: bool) -> Vec<Action> {
+    if formed || children.ready() > 0 {
+        return Vec::new();
+    }
+    let replacing = |role: &Role| pools.states.get(role).is_some_and(|state| state.partition == 0);
+    children
+        .sets
+        .iter()
+        .filter(|(role, _)| replacing(role))
+        .flat_map(|(_, set)| {
+            children
+                .pods
+                .iter()
+                .filter(move |pod| pod.set == set.name)
+                .map(move |pod| (set, pod))
+        })
+        .filter(|(set, pod)| !pod.deleting && set.update_revision.is_some() && pod.revision != set.update_revision)
+        .map(|(_, pod)| Action {
+            effect: Effect::Delete {
+                kind: Kind::Pod,
+                namespace: rendered.config_map.namespace.clone(),
+                name: pod.name.clone(),
+                uid: pod.uid.clone(),
+                resource_version: pod.resource_version.clone(),
+            },
+            verb: "delete",
+            reason: "it was made from a template that never ran".to_owned(),
+        })
+        .collect()
+}
