@@ -34,7 +34,7 @@ use crate::{
     neo4j::{self, Driver, EndpointResolver, Neo4rsDriver, Registry},
     queue::Queue,
     reconcile::{
-        Board, Clock, Context, Events, Executor, Reconciler, StatusWriter, database, executor,
+        Board, Clock, Context, Events, Executor, Reconciler, StatusWriter, cluster, database, executor,
         worker::{self, Workers},
     },
     settings::{Resolver, Settings},
@@ -164,9 +164,15 @@ impl Operator {
         wait_primary(&cache).await;
         telemetry.startup.ended(Startup::Sync);
 
-        let reconcilers: [Arc<dyn Reconciler>; 1] = [Arc::new(database::DatabaseReconciler {
-            deletion_grace: settings.deletion_grace,
-        })];
+        let reconcilers: [Arc<dyn Reconciler>; 2] = [
+            Arc::new(cluster::ClusterReconciler::new(cluster::Options {
+                drift_check: settings.drift_check,
+                cluster_domain: settings.cluster_domain.clone(),
+            })),
+            Arc::new(database::DatabaseReconciler {
+                deletion_grace: settings.deletion_grace,
+            }),
+        ];
         let workers = Workers::start(queue, context.clone(), reconcilers, observer, worker_settings(settings));
         telemetry.startup.ended(Startup::Controllers);
         tasks.spawn(become_ready(
