@@ -11,6 +11,7 @@ use super::{
     handle::{Clock, ClusterHandle},
     model::{Boot, Tuning},
     process::Process,
+    value::Value,
 };
 
 /// One running server that forms a cluster alone, and the address of its Bolt port.
@@ -203,4 +204,123 @@ async fn bytes_that_are_no_bolt_end_the_connection_and_nothing_else() {
             .len(),
         1
     );
+}
+
+#[tokio::test]
+async fn a_reset_ends_a_waiting_statement_and_its_effect_stays() {
+    let (process, address) = server().await;
+    // A store copy that takes for ever lets WAIT wait.
+    process.cluster.with(|cluster, _| {
+        cluster.seeds.insert("https://seeds/big.backup".into(), u64::MAX >> 20);
+    });
+    let mut client = raw(&address).await;
+    let text =
+        "CREATE DATABASE big OPTIONS {existingData: 'use', seedURI: 'https://seeds/big.backup'} WAIT 300 SECONDS";
+    client.send(&run_message(text)).await;
+    client.send(&[0xB1, 0x3F, 0xA1, 0x81, b'n', 0xFF]).await; // PULL all
+    while !process.cluster.with(|cluster, _| cluster.databases.contains_key("big")) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    client.send(&[0xB0, 0x0F]).await; // RESET
+    assert_eq!(client.tag().await, 0x7F, "RUN fails: terminated");
+    assert_eq!(client.tag().await, 0x7E, "PULL is ignored");
+    assert_eq!(client.tag().await, 0x70, "RESET succeeds");
+    client.send(&run_message("RETURN 1")).await;
+    assert_eq!(client.tag().await, 0x70);
+    assert!(process.cluster.with(|cluster, _| cluster.databases.contains_key("big")));
+}
+
+#[tokio::test]
+async fn ordered_faults_look_like_broken_servers_to_the_driver() {
+    let (process, address) = server().await;
+    let faults = &process.cluster.faults;
+    for (stage, fault) in [
+        (Stage::Accept, Fault::Reset),
+        (Stage::Accept, Fault::Close),
+        (Stage::Handshake, Fault::NoCommonVersion),
+        (Stage::Hello, Fault::HalfAnswer),
+        (Stage::Run, Fault::Reset),
+        (Stage::Pull, Fault::Close),
+    ] {
+        faults.add(Rule::once(stage, fault.clone()).at("c-server-0"));
+        let broken = rows(&graph(&address, "correct-horse"), "neo4j", "RETURN 1").await;
+        assert!(broken.is_err(), "{stage:?} {fault:?} went unnoticed");
+        let whole = rows(&graph(&address, "correct-horse"), "neo4j", "RETURN 1").await;
+        assert!(whole.is_ok(), "{stage:?} {fault:?} struck twice");
+    }
+    faults.add(Rule::once(Stage::Run, Fault::Drip(Duration::from_millis(1))));
+    assert!(
+        rows(&graph(&address, "correct-horse"), "neo4j", "RETURN 1")
+            .await
+            .is_ok(),
+        "slow is not broken"
+    );
+    let silent = Rule::once(Stage::Run, Fault::BlackHole).on("return 2");
+    faults.add(silent);
+    let graph = graph(&address, "correct-horse");
+    let call = tokio::time::timeout(Duration::from_millis(300), rows(&graph, "neo4j", "RETURN 2")).await;
+    assert!(call.is_err(), "a black hole never answers");
+}
+
+/// A client without manners: it sends bytes and reads the tags of answers.
+struct Raw(tokio::net::TcpStream);
+
+async fn raw(address: &str) -> Raw {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let hello = [0x60, 0x60, 0xB0, 0x17, 0, 0, 4, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    stream.write_all(&hello).await.unwrap();
+    let mut version = [0; 4];
+    stream.read_exact(&mut version).await.unwrap();
+    assert_eq!(version, [0, 0, 4, 4]);
+    let mut client = Raw(stream);
+    let entries = [
+        ("scheme", "basic"),
+        ("principal", "neo4j"),
+        ("credentials", "correct-horse"),
+    ];
+    let map = entries.map(|(key, text)| (key.to_owned(), text.into()));
+    client.send(&encoded(0x01, vec![Value::Map(map.into())])).await;
+    assert_eq!(client.tag().await, 0x70, "HELLO");
+    client
+}
+
+fn encoded(tag: u8, fields: Vec<Value>) -> Vec<u8> {
+    let mut bytes = bytes::BytesMut::new();
+    super::bolt::packstream::encode(&Value::Struct(tag, fields), &mut bytes);
+    bytes.to_vec()
+}
+
+fn run_message(text: &str) -> Vec<u8> {
+    let extra = [("db".to_owned(), "system".into())].into();
+    encoded(0x10, vec![text.into(), Value::Map([].into()), Value::Map(extra)])
+}
+
+impl Raw {
+    async fn send(&mut self, message: &[u8]) {
+        use tokio::io::AsyncWriteExt;
+        self.0.write_u16(message.len() as u16).await.unwrap();
+        self.0.write_all(message).await.unwrap();
+        self.0.write_u16(0).await.unwrap();
+    }
+
+    /// The tag of the next answer.
+    async fn tag(&mut self) -> u8 {
+        use tokio::io::AsyncReadExt;
+        let read = async {
+            let mut message = Vec::new();
+            loop {
+                let length = self.0.read_u16().await.unwrap();
+                if length == 0 {
+                    return message[1];
+                }
+                let mut chunk = vec![0; usize::from(length)];
+                self.0.read_exact(&mut chunk).await.unwrap();
+                message.extend(chunk);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), read)
+            .await
+            .expect("an answer")
+    }
 }

@@ -70,6 +70,40 @@ pub struct Traffic {
     pub connections: f64,
 }
 
+impl std::str::FromStr for Load {
+    type Err = String;
+
+    /// Reads `queries=200,writes=10,latency=8,connections=40,cpu=1.2,swing=0.1`: latency in milliseconds, what is absent as by default.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut load = Self::default();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let (key, value) = part
+                .split_once('=')
+                .ok_or_else(|| format!("'{part}' is not key=number"))?;
+            let number = value
+                .trim()
+                .parse::<f64>()
+                .ok()
+                .filter(|number| number.is_finite() && *number >= 0.0);
+            let number = number.ok_or_else(|| format!("'{value}' is not a number of zero or more"))?;
+            match key.trim() {
+                "queries" => load.queries_per_second = number,
+                "writes" => load.writes_per_second = number,
+                "latency" => load.latency = Duration::from_secs_f64(number.min(3.6e6) / 1000.0),
+                "connections" => load.connections = number as u32,
+                "cpu" => load.cpu = number,
+                "swing" => load.swing = number.min(1.0),
+                other => {
+                    return Err(format!(
+                        "'{other}' is none of queries, writes, latency, connections, cpu, swing"
+                    ));
+                }
+            }
+        }
+        Ok(load)
+    }
+}
+
 impl Load {
     /// The share of the `n`th of so many servers.
     pub fn at(&self, now: Duration, n: u32, servers: usize) -> Share {
@@ -306,6 +340,18 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_load_is_read_from_text_and_nonsense_is_named() {
+        let load: Load = "queries=200, latency=8,cpu=1.5".parse().unwrap();
+        assert_eq!(
+            (load.queries_per_second, load.latency, load.cpu),
+            (200.0, Duration::from_millis(8), 1.5)
+        );
+        for wrong in ["queries", "queries=many", "qps=1", "cpu=-1", "latency=NaN"] {
+            wrong.parse::<Load>().expect_err(wrong);
+        }
+    }
 
     #[test]
     fn a_further_server_makes_each_lighter_and_a_busy_one_slower() {

@@ -20,16 +20,14 @@ pub async fn listen(process: Arc<Process>, ip: IpAddr) -> std::io::Result<()> {
     let listener = TcpListener::bind((ip, METRICS_PORT)).await?;
     let mut connections = JoinSet::new();
     loop {
-        let stream = tokio::select! {
+        let accepted = tokio::select! {
             () = process.ended() => return Ok(()),
             Some(_) = connections.join_next() => continue,
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    continue;
-                }
-            },
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
         };
         let _ = stream.set_nodelay(true);
         let process = Arc::clone(&process);

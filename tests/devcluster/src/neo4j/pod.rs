@@ -3,7 +3,7 @@
 //! Everything comes from the API, as the kubelet would mount it. The start script itself is not run: its contract (operator-api.md
 //! CF4) is carried out here — the pod's own addresses, and the constraint of its ordinal.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVar, PersistentVolumeClaim, Pod, Secret};
 use kube::{Api, Client};
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
             ("server.routing.advertised_address", ":7688"),
             ("server.cluster.raft.advertised_address", ":7000"),
         ] {
-            text.push_str(&format!("\n{key}={host}{port}"));
+            let _ = write!(text, "\n{key}={host}{port}");
         }
         if let Some(roles) = self.file("roles").await? {
             let ordinal = self
@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
                 .and_then(|name| name.rsplit('-').next());
             let mode = |key: &str| roles.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
             let mode = ordinal.and_then(mode).or_else(|| mode("default")).unwrap_or("NONE");
-            text.push_str(&format!("\ninitial.server.mode_constraint={mode}"));
+            let _ = write!(text, "\ninitial.server.mode_constraint={mode}");
         }
         let mut settings = conf::read(&text, calendar).map_err(|error| Failed::Exit(error.to_string()))?;
         settings.extend(conf::from_environment(environment));

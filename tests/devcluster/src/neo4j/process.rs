@@ -5,7 +5,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -50,6 +50,7 @@ pub struct Process {
     ready: watch::Sender<bool>,
     hung: watch::Sender<bool>,
     annotated: AtomicBool,
+    load: Mutex<Option<String>>,
     ended: CancellationToken,
     connections: AtomicU64,
 }
@@ -65,6 +66,7 @@ impl Process {
             ready: watch::Sender::new(false),
             hung: watch::Sender::new(false),
             annotated: AtomicBool::new(false),
+            load: Mutex::default(),
             ended: CancellationToken::new(),
             connections: AtomicU64::new(0),
         })
@@ -98,6 +100,20 @@ impl Process {
     pub fn hang_by_annotation(&self, hung: bool) {
         if self.annotated.swap(hung, Ordering::Relaxed) != hung {
             self.hang(hung);
+        }
+    }
+
+    /// Sets the cluster's load when the pod's annotation has changed; text that cannot be read changes nothing.
+    pub fn load_by_annotation(&self, text: Option<&str>) {
+        let mut last = self.load.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_deref() == text {
+            return;
+        }
+        *last = text.map(str::to_owned);
+        match text.map(str::parse) {
+            Some(Ok(load)) => self.cluster.with(|cluster, _| cluster.load = load),
+            Some(Err(error)) => tracing::warn!(server = %self.id, "load annotation: {error}"),
+            None => {}
         }
     }
 
@@ -151,17 +167,15 @@ impl Process {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
         loop {
-            let stream = tokio::select! {
+            let accepted = tokio::select! {
                 () = self.ended.cancelled() => break,
                 Some(_) = connections.join_next() => continue,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    // Out of descriptors, or the peer has left already.
-                    Err(_) => {
-                        tokio::time::sleep(START_STEP).await;
-                        continue;
-                    }
-                },
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = accepted else {
+                // Out of descriptors, or the peer has left already.
+                tokio::time::sleep(START_STEP).await;
+                continue;
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 continue;

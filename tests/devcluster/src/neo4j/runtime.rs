@@ -23,11 +23,18 @@ use crate::controllers::runtime::{Exit, IssuedCertificate, Process, Runtime, Sta
 /// Annotation that breaks a pod.
 pub const FAULT: &str = "devcluster.neo4j.com/fault";
 
-fn fault(pod: &Pod) -> Option<&str> {
+/// Annotation on any Neo4j pod that sets the load of its cluster, as [`super::load::Load`] is written.
+pub const LOAD: &str = "devcluster.neo4j.com/load";
+
+fn annotation<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
     let annotations = pod.metadata.annotations.as_ref();
     annotations
-        .and_then(|annotations| annotations.get(FAULT))
+        .and_then(|annotations| annotations.get(key))
         .map(String::as_str)
+}
+
+fn fault(pod: &Pod) -> Option<&str> {
+    annotation(pod, FAULT)
 }
 
 fn uid(pod: &Pod) -> &str {
@@ -48,11 +55,17 @@ impl FakeNeo4j {
         let server = match read {
             Ok(server) => server,
             Err(Failed::Start(error)) => return Err(error),
-            Err(Failed::Exit(message)) => return self.exits(pod, message),
+            Err(Failed::Exit(message)) => {
+                self.exits(pod, message);
+                return Ok(());
+            }
         };
         let tls = match server.tls.map(|tls| acceptor(&tls.certificate, &tls.key)).transpose() {
             Ok(tls) => tls,
-            Err(error) => return self.exits(pod, format!("Failed to load SSL policy 'bolt': {error}")),
+            Err(error) => {
+                self.exits(pod, format!("Failed to load SSL policy 'bolt': {error}"));
+                return Ok(());
+            }
         };
         let name = pod.metadata.name.clone().unwrap_or_default();
         let ip = self.address_of(cluster, &name, Some(pool))?;
@@ -71,9 +84,8 @@ impl FakeNeo4j {
     }
 
     /// The process starts and ends at once, saying why.
-    fn exits(&self, pod: &Pod, message: String) -> Result<(), StartError> {
+    fn exits(&self, pod: &Pod, message: String) {
         self.set(uid(pod), Slot::Exited(Exit::failed(1, message)));
-        Ok(())
     }
 
     /// Starts a backup, which ends by itself.
@@ -187,6 +199,7 @@ impl Runtime for NeoRuntime {
             Slot::Exited(exit) => Process::Exited(exit),
             Slot::Backup(_) | Slot::Other => Process::Running { ready: true },
             Slot::Server(process) => {
+                process.load_by_annotation(annotation(pod, LOAD));
                 match fault(pod) {
                     Some("crash") => process.end(),
                     Some("hang") => process.hang_by_annotation(true),

@@ -96,7 +96,7 @@ impl World {
         Self { objects, fake, runtime }
     }
 
-    fn pod(&self, n: u32) -> Pod {
+    fn pod(n: u32) -> Pod {
         let pod = json!({
             "metadata": {"name": format!("c-server-{n}"), "namespace": "ns", "uid": format!("pod-{n}"),
                 "labels": {"neo4j.com/cluster": "c", "neo4j.com/server-name": "server", "neo4j.com/clustering": "true"}},
@@ -120,10 +120,10 @@ impl World {
 
     async fn start(&self, pods: std::ops::Range<u32>) {
         for n in pods.clone() {
-            self.runtime.start(&self.pod(n), 0).await.unwrap();
+            self.runtime.start(&Self::pod(n), 0).await.unwrap();
         }
         for n in pods {
-            let pod = self.pod(n);
+            let pod = Self::pod(n);
             let ready = async {
                 while self.runtime.observe(&pod) != (Process::Running { ready: true }) {
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    fn call(&self, n: u32, statement: &str) -> Call {
+    fn call(n: u32, statement: &str) -> Call {
         Call {
             server: format!("c-server-{n}"),
             user: "neo4j".into(),
@@ -150,17 +150,17 @@ impl World {
 #[tokio::test(start_paused = true)]
 async fn three_pods_form_a_cluster_with_the_constraints_and_names_of_their_pods() {
     let world = World::new(false, "");
-    world.runtime.start(&world.pod(0), 0).await.unwrap();
+    world.runtime.start(&World::pod(0), 0).await.unwrap();
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(
-        world.runtime.observe(&world.pod(0)),
+        world.runtime.observe(&World::pod(0)),
         Process::Running { ready: false },
         "alone it waits"
     );
     world.start(1..3).await;
     let rows = world
         .fake
-        .execute(world.call(1, "SHOW SERVERS YIELD address, modeConstraint, state"))
+        .execute(World::call(1, "SHOW SERVERS YIELD address, modeConstraint, state"))
         .await
         .unwrap()
         .rows;
@@ -174,7 +174,7 @@ async fn a_crash_ends_the_process_and_its_server_returns_with_its_volume() {
     let world = World::new(false, "");
     world.start(0..3).await;
     let crashed: Pod = {
-        let mut pod = world.pod(1);
+        let mut pod = World::pod(1);
         pod.metadata.annotations = Some([(runtime::FAULT.to_owned(), "crash".to_owned())].into());
         pod
     };
@@ -182,15 +182,15 @@ async fn a_crash_ends_the_process_and_its_server_returns_with_its_volume() {
         world.runtime.observe(&crashed),
         Process::Exited(Exit { code: 1, .. })
     ));
-    let error = world.fake.execute(world.call(1, "SHOW SERVERS")).await.unwrap_err();
+    let error = world.fake.execute(World::call(1, "SHOW SERVERS")).await.unwrap_err();
     assert!(matches!(error, CallError::Unreachable(_)), "{error}");
-    let down = world.call(0, "SHOW SERVERS YIELD health WHERE health = 'Unavailable'");
+    let down = World::call(0, "SHOW SERVERS YIELD health WHERE health = 'Unavailable'");
     assert_eq!(world.fake.execute(down).await.unwrap().rows.len(), 1);
     world.start(1..2).await;
     assert_eq!(
         world
             .fake
-            .execute(world.call(1, "SHOW SERVERS"))
+            .execute(World::call(1, "SHOW SERVERS"))
             .await
             .unwrap()
             .rows
@@ -203,17 +203,17 @@ async fn a_crash_ends_the_process_and_its_server_returns_with_its_volume() {
 async fn a_cluster_whose_volumes_are_gone_begins_anew_and_one_whose_volumes_stay_does_not() {
     let world = World::new(false, "");
     world.start(0..3).await;
-    let leader = world.call(0, "CREATE DATABASE orders");
+    let leader = World::call(0, "CREATE DATABASE orders");
     world.fake.execute(leader).await.unwrap();
     let stop_all = async || {
         for n in 0..3 {
-            world.runtime.stop(&world.pod(n), Duration::from_secs(30)).await;
+            world.runtime.stop(&World::pod(n), Duration::from_secs(30)).await;
         }
     };
     let databases = async || {
         let rows = world
             .fake
-            .execute(world.call(0, "SHOW DATABASES YIELD name"))
+            .execute(World::call(0, "SHOW DATABASES YIELD name"))
             .await
             .unwrap()
             .rows;
@@ -244,14 +244,14 @@ async fn what_a_real_server_would_not_start_with_ends_the_process_with_its_messa
         if word == "SSL policy" {
             world.objects.put("secrets", "c-tls", json!({"data": {}}));
         }
-        world.runtime.start(&world.pod(0), 0).await.unwrap();
-        match world.runtime.observe(&world.pod(0)) {
+        world.runtime.start(&World::pod(0), 0).await.unwrap();
+        match world.runtime.observe(&World::pod(0)) {
             Process::Exited(exit) => assert!(exit.message.as_ref().unwrap().contains(word), "{exit:?}"),
-            running => panic!("{more}: {running:?}"),
+            running @ Process::Running { .. } => panic!("{more}: {running:?}"),
         }
     }
     let world = World::new(false, "");
-    let mut pod = world.pod(0);
+    let mut pod = World::pod(0);
     pod.spec.as_mut().unwrap().containers[0].env.as_mut().unwrap().remove(2);
     world.runtime.start(&pod, 0).await.unwrap();
     assert!(
@@ -267,13 +267,13 @@ async fn faults_strike_calls_without_sockets_as_they_do_connections() {
     faults.add(Rule::once(Stage::Run, Fault::LoseReply).on("create"));
     let lost = world
         .fake
-        .execute(world.call(0, "CREATE DATABASE orders"))
+        .execute(World::call(0, "CREATE DATABASE orders"))
         .await
         .unwrap_err();
     assert!(matches!(lost, CallError::Lost(_)), "{lost}");
     let exists = world
         .fake
-        .execute(world.call(0, "CREATE DATABASE orders"))
+        .execute(World::call(0, "CREATE DATABASE orders"))
         .await
         .unwrap_err();
     assert!(
@@ -281,11 +281,11 @@ async fn faults_strike_calls_without_sockets_as_they_do_connections() {
         "{exists}"
     );
     faults.add(Rule::once(Stage::Accept, Fault::BlackHole).at("c-server-1"));
-    let silent = tokio::time::timeout(Duration::from_secs(60), world.fake.execute(world.call(1, "RETURN 1"))).await;
+    let silent = tokio::time::timeout(Duration::from_secs(60), world.fake.execute(World::call(1, "RETURN 1"))).await;
     assert!(silent.is_err(), "never answers");
     let wrong = Call {
         password: "wrong-password".into(),
-        ..world.call(1, "RETURN 1")
+        ..World::call(1, "RETURN 1")
     };
     let refused = world.fake.execute(wrong).await.unwrap_err();
     assert!(
@@ -293,10 +293,10 @@ async fn faults_strike_calls_without_sockets_as_they_do_connections() {
         "{refused}"
     );
     assert!(world.fake.hang("c-server-2", true));
-    let hung = tokio::time::timeout(Duration::from_secs(60), world.fake.execute(world.call(2, "RETURN 1"))).await;
+    let hung = tokio::time::timeout(Duration::from_secs(60), world.fake.execute(World::call(2, "RETURN 1"))).await;
     assert!(hung.is_err());
     world.fake.hang("c-server-2", false);
-    assert!(world.fake.execute(world.call(2, "RETURN 1")).await.is_ok());
+    assert!(world.fake.execute(World::call(2, "RETURN 1")).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -346,7 +346,7 @@ async fn over_tls_the_driver_trusts_the_issued_authority_and_the_metrics_port_an
     let data = json!({"tls.crt": secret(&issued.tls_crt), "tls.key": secret(&issued.tls_key)});
     world.objects.put("secrets", "c-tls", json!({"data": data}));
     world.start(0..3).await;
-    let ip = world.runtime.address(&world.pod(0)).unwrap();
+    let ip = world.runtime.address(&World::pod(0)).unwrap();
     let ca = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(ca.path(), &issued.ca_crt).unwrap();
     let config = neo4rs::ConfigBuilder::default()
@@ -381,7 +381,7 @@ async fn over_tls_the_driver_trusts_the_issued_authority_and_the_metrics_port_an
         page.contains("neo4j_dbms_vm_cpu_load_process ")
             && page.contains("neo4j_database_system_cluster_raft_is_leader ")
     );
-    world.runtime.stop(&world.pod(0), Duration::from_secs(5)).await;
+    world.runtime.stop(&World::pod(0), Duration::from_secs(5)).await;
     assert!(
         tokio::net::TcpStream::connect((ip, 7687)).await.is_err(),
         "its ports close with it"

@@ -296,7 +296,9 @@ where
 
     async fn answer(&mut self, answers: &[Response], delivery: &Delivery) -> Result<(), End> {
         let mut bytes = BytesMut::new();
-        answers.iter().for_each(|answer| answer.encode(&mut bytes));
+        for answer in answers {
+            answer.encode(&mut bytes);
+        }
         if delivery.lose {
             self.abort.arm();
             return Err(End::Closed);

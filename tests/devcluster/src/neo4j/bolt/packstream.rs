@@ -163,7 +163,9 @@ pub fn encode(value: &Value, out: &mut BytesMut) {
         }
         Value::List(items) => {
             header(out, items.len(), Some(0x90), 0xD4);
-            items.iter().for_each(|item| encode(item, out));
+            for item in items {
+                encode(item, out);
+            }
         }
         Value::Map(entries) => {
             header(out, entries.len(), Some(0xA0), 0xD8);
@@ -176,7 +178,9 @@ pub fn encode(value: &Value, out: &mut BytesMut) {
         Value::Struct(tag, fields) => {
             out.put_u8(0xB0 | (fields.len() as u8 & 0x0F));
             out.put_u8(*tag);
-            fields.iter().for_each(|field| encode(field, out));
+            for field in fields {
+                encode(field, out);
+            }
         }
     }
 }

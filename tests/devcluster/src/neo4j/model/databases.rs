@@ -168,9 +168,7 @@ impl Cluster {
             let message = format!("Failed to create the specified database '{name}': {}", failure.message);
             Neo4jFailure::new(&failure.code, message)
         };
-        let requested = self
-            .requested(topology, self.default_topology, parameters)
-            .map_err(failed)?;
+        let requested = requested(topology, self.default_topology, parameters).map_err(failed)?;
         let options = options.values(parameters)?;
         if let Some(unknown) = options
             .keys()
@@ -197,7 +195,7 @@ impl Cluster {
                 None => {
                     database.failure = Some(format!(
                         "Could not download the seed from '{uri}': it does not exist or cannot be read."
-                    ))
+                    ));
                 }
             }
         }
@@ -218,27 +216,6 @@ impl Cluster {
         }
         self.settle(now);
         Ok(())
-    }
-
-    fn requested(
-        &self,
-        topology: Option<&Topology>,
-        default: (u32, u32),
-        parameters: &ValueMap,
-    ) -> Result<(u32, u32), Neo4jFailure> {
-        let Some(topology) = topology else { return Ok(default) };
-        let count = |term: Option<&crate::neo4j::statement::Term>, default| {
-            term.map_or(Ok(default), |term| term.count(parameters))
-        };
-        let primaries = count(topology.primaries.as_ref(), 1)?;
-        let secondaries = count(topology.secondaries.as_ref(), 0)?;
-        if !(1..=MOST.0).contains(&primaries) || secondaries > MOST.1 {
-            return Err(Neo4jFailure::argument(format_args!(
-                "TOPOLOGY has to specify 1 to {} primaries and 0 to {} secondaries.",
-                MOST.0, MOST.1
-            )));
-        }
-        Ok((primaries, secondaries))
     }
 
     /// Finds a database that may be changed; `Ok(None)`: it is absent and that is fine.
@@ -283,9 +260,7 @@ impl Cluster {
                 Neo4jFailure::argument(format_args!("Failed to alter the specified database '{name}': {why}"))
             };
             // What is not said falls back to the least: no secondaries.
-            let wanted = self
-                .requested(topology, before, parameters)
-                .map_err(|failure| failed(&failure.message))?;
+            let wanted = requested(topology, before, parameters).map_err(|failure| failed(&failure.message))?;
             if before.0 > 1 && wanted.0 == 1 {
                 return Err(failed(
                     "a database with several primaries cannot be altered to a single primary (51N41).",
@@ -335,11 +310,7 @@ impl Cluster {
     }
 
     /// Spreads all copies anew; what moves is returned. With `dryrun` nothing does.
-    pub(super) fn reallocate(
-        &mut self,
-        dryrun: bool,
-        now: Duration,
-    ) -> Result<Vec<super::servers::Move>, Neo4jFailure> {
+    pub(super) fn reallocate(&mut self, dryrun: bool, now: Duration) -> Vec<super::servers::Move> {
         let mut moves = Vec::new();
         for name in self.user_databases() {
             let Some(database) = self.databases.get(&name) else {
@@ -377,7 +348,7 @@ impl Cluster {
         if !dryrun {
             self.carry_out(&moves, now);
         }
-        Ok(moves)
+        moves
     }
 
     fn carry_out(&mut self, moves: &[super::servers::Move], now: Duration) {
@@ -402,6 +373,26 @@ impl Cluster {
         }
         self.settle(now);
     }
+}
+
+/// The copies that a statement asks for.
+fn requested(
+    topology: Option<&Topology>,
+    default: (u32, u32),
+    parameters: &ValueMap,
+) -> Result<(u32, u32), Neo4jFailure> {
+    let Some(topology) = topology else { return Ok(default) };
+    let count =
+        |term: Option<&crate::neo4j::statement::Term>, default| term.map_or(Ok(default), |term| term.count(parameters));
+    let primaries = count(topology.primaries.as_ref(), 1)?;
+    let secondaries = count(topology.secondaries.as_ref(), 0)?;
+    if !(1..=MOST.0).contains(&primaries) || secondaries > MOST.1 {
+        return Err(Neo4jFailure::argument(format_args!(
+            "TOPOLOGY has to specify 1 to {} primaries and 0 to {} secondaries.",
+            MOST.0, MOST.1
+        )));
+    }
+    Ok((primaries, secondaries))
 }
 
 /// A database's name as it is kept, or why it cannot be one.

@@ -175,7 +175,7 @@ impl Cluster {
             }
             Statement::Deallocate { dryrun, servers } => return self.deallocate_named(*dryrun, servers, run, now),
             Statement::Reallocate { dryrun } => {
-                let moves = self.reallocate(*dryrun, now)?;
+                let moves = self.reallocate(*dryrun, now);
                 return Ok(if *dryrun {
                     self.moves(&moves).into()
                 } else {
@@ -372,13 +372,11 @@ fn quotients(items: &Value) -> Outcome {
         other => std::slice::from_ref(other),
     };
     for item in items {
-        match item.as_int().and_then(|i| 1_i64.checked_div(i)) {
-            Some(quotient) => outcome.rows.push_back(vec![Value::Int(quotient)]),
-            None => {
-                outcome.failure = Some(Neo4jFailure::new(code::ARITHMETIC, "/ by zero"));
-                break;
-            }
-        }
+        let Some(quotient) = item.as_int().and_then(|i| 1_i64.checked_div(i)) else {
+            outcome.failure = Some(Neo4jFailure::new(code::ARITHMETIC, "/ by zero"));
+            break;
+        };
+        outcome.rows.push_back(vec![Value::Int(quotient)]);
     }
     outcome
 }

@@ -64,6 +64,25 @@ impl Boot {
         }
     }
 
+    /// Options of a server before anybody says otherwise.
+    fn initial_options(&self) -> ServerOptions {
+        let list = |key: &str| {
+            let names = self
+                .settings
+                .get(key)
+                .map_or("", String::as_str)
+                .split(',')
+                .map(str::trim);
+            names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        };
+        ServerOptions {
+            mode_constraint: self.mode_constraint(),
+            allowed: list("initial.server.allowed_databases"),
+            denied: list("initial.server.denied_databases"),
+            tags: list("initial.server.tags"),
+        }
+    }
+
     fn mode_constraint(&self) -> Option<String> {
         self.settings
             .get("initial.server.mode_constraint")
@@ -96,10 +115,7 @@ impl Cluster {
             id: id.clone(),
             name: id.clone(),
             state: ServerState::Free,
-            options: ServerOptions {
-                mode_constraint: boot.mode_constraint(),
-                ..ServerOptions::default()
-            },
+            options: boot.initial_options(),
             boot: boot.clone(),
             process: None,
             serving: false,

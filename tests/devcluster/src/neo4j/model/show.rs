@@ -87,6 +87,11 @@ impl Cluster {
                 Value::String(text)
             }
         };
+        // A free server reads along in `system` without anybody having asked it to.
+        let requested = match server.state {
+            ServerState::Free => Value::List(vec![]),
+            _ => copies(&|copy| !copy.unwanted),
+        };
         let host = &server.boot.host;
         let tls = server
             .boot
@@ -113,7 +118,7 @@ impl Cluster {
                     Value::Null
                 },
             ),
-            ("requestedHosting", copies(&|copy| !copy.unwanted)),
+            ("requestedHosting", requested),
             ("tags", lists(&server.options.tags)),
             ("allowedDatabases", lists(&server.options.allowed)),
             ("deniedDatabases", lists(&server.options.denied)),
@@ -194,7 +199,7 @@ impl Cluster {
                 "currentStatus",
                 current_status(copy.map(|(_, copy)| copy), serving).into(),
             ),
-            ("statusMessage", self.status_message(copy, serving, database).into()),
+            ("statusMessage", status_message(copy, serving, database).into()),
             ("default", default.into()),
             ("home", home.into()),
             ("constituents", Value::List(vec![])),
@@ -218,15 +223,6 @@ impl Cluster {
             ("replicationLag", lag.into()),
             ("options", Value::Map(ValueMap::new())),
         ])
-    }
-
-    fn status_message(&self, copy: Option<(&String, &Copy)>, serving: bool, database: &Database) -> String {
-        match copy {
-            Some((_, copy)) if copy.phase == Phase::Failed => database.failure.clone().unwrap_or_default(),
-            Some(_) if serving => String::new(),
-            Some(_) => "Server is unavailable".to_owned(),
-            None => "No server could be found for it".to_owned(),
-        }
     }
 
     fn user_rows(&self, only: Option<&str>) -> Vec<ValueMap> {
@@ -317,6 +313,15 @@ impl Cluster {
             ("activeLockCount", Value::Int(0)),
             ("metaData", Value::Map(run.metadata.clone())),
         ])]
+    }
+}
+
+fn status_message(copy: Option<(&String, &Copy)>, serving: bool, database: &Database) -> String {
+    match copy {
+        Some((_, copy)) if copy.phase == Phase::Failed => database.failure.clone().unwrap_or_default(),
+        Some(_) if serving => String::new(),
+        Some(_) => "Server is unavailable".to_owned(),
+        None => "No server could be found for it".to_owned(),
     }
 }
 

@@ -183,6 +183,11 @@ impl Parser {
         matches!(self.tokens.get(self.at), Some(Token::Int(_) | Token::Parameter(_)))
     }
 
+    /// Whether a string literal is next.
+    pub(super) fn text_is_next(&self) -> bool {
+        matches!(self.tokens.get(self.at), Some(Token::Text(_)))
+    }
+
     /// Whether a parameter is next.
     pub(super) fn parameter_is_next(&self) -> bool {
         matches!(self.tokens.get(self.at), Some(Token::Parameter(_)))

@@ -290,8 +290,11 @@ impl Parser {
     /// `'a', 'b'`, or nothing.
     fn texts(&mut self) -> Result<Vec<String>, Neo4jFailure> {
         let mut texts = Vec::new();
-        while let Ok(Term::Literal(Value::String(text))) = self.text_or_parameter("a name") {
-            texts.push(text);
+        while self.text_is_next() || !texts.is_empty() {
+            match self.text_or_parameter("a name")? {
+                Term::Literal(Value::String(text)) => texts.push(text),
+                _ => return Err(self.unexpected("a name in quotes")),
+            }
             if !self.sign(",") {
                 break;
             }

@@ -57,6 +57,30 @@ const ACCEPTED: &[&str] = &[
     "CALL dbms.cluster.setAutomaticallyEnableFreeServers(false)",
 ];
 
+/// One of every shape that the operator sends.
+const OPERATOR: &[&str] = &[
+    "SHOW SERVERS YIELD serverId, name, address, state, health, hosting, requestedHosting, modeConstraint, tags, version",
+    "SHOW DATABASES YIELD name, type, access, address, role, writer, requestedStatus, currentStatus, statusMessage, default, serverID, currentPrimariesCount, currentSecondariesCount, requestedPrimariesCount, requestedSecondariesCount, lastCommittedTxn, replicationLag",
+    "SHOW DATABASE system YIELD address, role, writer, currentStatus WHERE writer",
+    "CALL dbms.components() YIELD name, versions, edition",
+    "SHOW SETTINGS 'dbms.cluster.minimum_initial_system_primaries_count' YIELD name, value",
+    "CALL dbms.showTopologyGraphConfig() YIELD defaultPrimariesCount, defaultSecondariesCount",
+    "CALL dbms.cluster.statusCheck(['system', 'neo4j'], 2000) YIELD database, serverId, serverName, replicationSuccessful, memberStatus, error",
+    "CALL db.ping()",
+    "CALL dbms.setDefaultAllocationNumbers(3, 2)",
+    "CREATE DATABASE `orders.v1` NOWAIT",
+    "CREATE DATABASE `orders.v1` IF NOT EXISTS TOPOLOGY 1 PRIMARY NOWAIT",
+    "CREATE DATABASE `orders.v1` IF NOT EXISTS TOPOLOGY 3 PRIMARIES 2 SECONDARIES OPTIONS {`txLogEnrichment`: 'FULL'} NOWAIT",
+    "ALTER DATABASE `it``s` SET TOPOLOGY 3 PRIMARIES 2 SECONDARIES NOWAIT",
+    "ALTER DATABASE `neo4j` SET TOPOLOGY 1 PRIMARY 0 SECONDARIES NOWAIT",
+    "START DATABASE `neo4j`",
+    "STOP DATABASE `neo4j`",
+    "DROP DATABASE `neo4j` IF EXISTS DESTROY DATA",
+    "ENABLE SERVER '25a7efc7-d063-44b8-bdee-f23357f89f01' OPTIONS {modeConstraint: 'NONE'}",
+    "ENABLE SERVER '25a7efc7-d063-44b8-bdee-f23357f89f01' OPTIONS {modeConstraint: 'PRIMARY'}",
+    "ENABLE SERVER '25a7efc7-d063-44b8-bdee-f23357f89f01' OPTIONS {modeConstraint: 'SECONDARY'}",
+];
+
 const REFUSED: &[&str] = &[
     "",
     ";",
@@ -66,6 +90,7 @@ const REFUSED: &[&str] = &[
     "ENABLE SERVER a",
     "ENABLE SERVER 'a' OPTIONS {modeConstraint: $mode}",
     "CORDON SERVER 'a'",
+    "SHOW SETTINGS 'a', YIELD name",
     "SHOW SERVERS YIELD nope",
     "SHOW SERVERS YIELD name, name",
     "SHOW SERVERS YIELD name WHERE state = 'Free'",
@@ -90,7 +115,7 @@ const REFUSED: &[&str] = &[
 
 #[test]
 fn every_statement_of_the_corpus_is_accepted() {
-    for text in ACCEPTED {
+    for text in ACCEPTED.iter().chain(OPERATOR) {
         if let Err(failure) = Statement::parse(text) {
             panic!("{text}\n{failure}");
         }
