@@ -27,6 +27,8 @@ use kube::{
 use neo4j_operator_shared::Kind;
 use serde_json::{Value, json};
 
+use crate::cache::Router;
+
 use super::{
     ErrorType, Failure, MANAGER, Manifest, Requests, Resource, category,
     managed_fields::{hand_over, has_update_entry},
@@ -59,6 +61,7 @@ impl Default for Options {
 pub struct Executor {
     client: Client,
     options: Options,
+    cache: Option<Router>,
 }
 
 /// What has to be known of an existing object before it is written.
@@ -276,7 +279,31 @@ impl Live {
 impl Executor {
     /// An executor that writes through `client`.
     pub fn new(client: Client, options: Options) -> Self {
-        Self { client, options }
+        Self {
+            client,
+            options,
+            cache: None,
+        }
+    }
+
+    /// Tells the cache of every write, so that no later read is older than it.
+    #[must_use]
+    pub fn telling(mut self, cache: Router) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Tells the cache what a write made of an object.
+    fn tell(&self, kind: Kind, object: &Value) {
+        let metadata = &object["metadata"];
+        if let (Some(cache), Some(namespace), Some(name), Some(version)) = (
+            &self.cache,
+            metadata["namespace"].as_str(),
+            metadata["name"].as_str(),
+            metadata["resourceVersion"].as_str(),
+        ) {
+            cache.wrote(kind, namespace, name, version);
+        }
     }
 
     /// Whether it may write now.
@@ -324,7 +351,14 @@ impl Executor {
                         .map_or(String::new(), |(namespace, _)| namespace.to_owned()),
                 })
             }
-            Ok(answer) => answer.map_err(api),
+            Ok(answer) => {
+                if verb != "get"
+                    && let Ok(object) = &answer
+                {
+                    self.tell(resource.kind, object);
+                }
+                answer.map_err(api)
+            }
         }
     }
 
