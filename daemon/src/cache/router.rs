@@ -399,3 +399,6 @@ impl Router {
         WatchList { items }
     }
 }
+
+#[cfg(test)]
+mod tests;

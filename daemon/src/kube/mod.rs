@@ -3,4 +3,6 @@
 pub mod client;
 mod layer;
 pub mod scope;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod watch;

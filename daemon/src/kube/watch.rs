@@ -482,6 +482,8 @@ impl Cause {
             410 => Self::Gone,
             403 => Self::Forbidden,
             404 => Self::Missing,
+            // kube reads a line that is no event as a Status; of such a line nothing is left but defaults.
+            0 => Self::Unreadable,
             _ => Self::Other,
         }
     }
@@ -555,3 +557,6 @@ impl<T: Watched> kube::Resource for Transit<T> {
         &mut self.meta
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,3 +132,78 @@ impl Queue {
         self.state().figures(Instant::now())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use neo4j_operator_shared::Kind;
+
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key {
+            kind: Kind::Neo4jBackup,
+            namespace: "n".into(),
+            name: name.into(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_waits_is_woken_by_an_add_and_by_time() {
+        let queue = Queue::default();
+        let worker = tokio::spawn({
+            let queue = queue.clone();
+            async move {
+                let first = queue.next().await.unwrap();
+                queue.finish(&first.key, Verdict::Done(Some(Duration::from_secs(600))));
+                let began = Instant::now();
+                let second = queue.next().await.unwrap();
+                (second.trigger, began.elapsed())
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        queue.add(key("a"), Priority::Changed, "changed");
+        let (trigger, waited) = worker.await.unwrap();
+        assert_eq!(trigger, "requeue");
+        assert!(waited >= Duration::from_secs(600), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_waiting_worker_gets_one_of_many_keys() {
+        let queue = Queue::default();
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let queue = queue.clone();
+                tokio::spawn(async move { queue.next().await.unwrap().key })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        for name in ["a", "b", "c", "d"] {
+            queue.add(key(name), Priority::Changed, "changed");
+        }
+        let mut keys = Vec::new();
+        for worker in workers {
+            let key = tokio::time::timeout(Duration::from_secs(1), worker).await;
+            keys.push(key.expect("every worker is woken").unwrap().name);
+        }
+        keys.sort();
+        assert_eq!(keys.len(), 4);
+        keys.dedup();
+        assert_eq!(keys.len(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn draining_waits_for_what_runs_and_ends_those_who_wait() {
+        let queue = Queue::default();
+        queue.add(key("a"), Priority::Changed, "changed");
+        let job = queue.next().await.unwrap();
+        let waiting = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.next().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!queue.drain(Duration::from_secs(5)).await, "it still runs");
+        assert_eq!(waiting.await.unwrap(), None);
+        queue.finish(&job.key, Verdict::Done(None));
+        assert!(queue.drain(Duration::from_secs(5)).await);
+    }
+}

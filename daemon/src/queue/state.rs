@@ -331,3 +331,6 @@ impl KindFigures {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
