@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{meta, names, podrules, rules, text_at};
+use super::{labels, names, podrules, rules, text_at};
 use crate::apiserver::schema::{
     FieldError,
     errors::{child, index},
@@ -78,7 +78,7 @@ pub(super) fn unique(object: &Object, list: &str, path: &str, out: &mut Out) {
 }
 
 fn selector(selector: &Object, path: &str, out: &mut Out) {
-    meta::check_selector(&Value::Object(selector.clone()), path, out);
+    labels::check_selector(&Value::Object(selector.clone()), path, out);
 }
 
 fn service(spec: &Object, path: &str, out: &mut Out) {
@@ -207,7 +207,7 @@ fn service_ports(spec: &Object, path: &str, out: &mut Out) {
 fn own_pods(spec: &Object, path: &str, out: &mut Out) {
     let labels = spec.get("template").and_then(|t| t.pointer("/metadata/labels"));
     if let Some(selector) = spec.get("selector").filter(|s| s.is_object())
-        && !meta::selects(selector, labels)
+        && !labels::selects(selector, labels)
     {
         let detail = "`selector` does not match template `labels`";
         let here = child(path, "template.metadata.labels");

@@ -2,12 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    meta::{NameRule, validate_metadata, validate_metadata_update},
-    names,
-    quantity::Quantity,
-    rules,
-};
+use super::{names, quantity::Quantity, rules};
 use crate::apiserver::{
     schema::{
         FieldError,
@@ -20,25 +15,9 @@ type Out = Vec<FieldError>;
 
 /// Bytes of data that a Secret or ConfigMap may hold.
 const MAX_DATA: usize = 1024 * 1024;
-/// Kinds that live outside of namespaces.
-const CLUSTER_SCOPED: [&str; 7] = [
-    "Namespace",
-    "Node",
-    "PersistentVolume",
-    "StorageClass",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "CustomResourceDefinition",
-];
-
 /// See [`super::validate_create`].
 pub(super) fn create(types: &TypeSchema, api_version: &str, kind: &str, object: &Value) -> Out {
     let mut out = Vec::new();
-    // Old events are held to nothing.
-    if kind != "Event" || api_version != "v1" {
-        let namespaced = !CLUSTER_SCOPED.contains(&kind);
-        out.extend(validate_metadata(object, namespaced, NameRule::of(kind)));
-    }
     rules::check(types, object, &mut out);
     whole(api_version, kind, object, &mut out);
     match kind {
@@ -60,9 +39,6 @@ pub(super) fn create(types: &TypeSchema, api_version: &str, kind: &str, object: 
 /// See [`super::validate_update`].
 pub(super) fn update(types: &TypeSchema, api_version: &str, kind: &str, old: &Value, new: &Value) -> Out {
     let mut out = Vec::new();
-    if kind != "Event" || api_version != "v1" {
-        out.extend(validate_metadata_update(old, new));
-    }
     immutable(kind, old, new, &mut out);
     let mut invalid = Vec::new();
     rules::check(types, new, &mut invalid);

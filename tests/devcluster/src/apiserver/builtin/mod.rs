@@ -13,7 +13,7 @@ mod canonical;
 mod crossfield;
 mod defaults;
 mod kinds;
-mod meta;
+mod labels;
 mod names;
 mod podrules;
 mod prepare;
@@ -22,7 +22,6 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use meta::{NameRule, validate_metadata, validate_metadata_update};
 pub use prepare::{prepare_create, prepare_update};
 pub use quantity::Quantity;
 
@@ -49,16 +48,14 @@ pub fn unknown_fields(api_version: &str, kind: &str, object: &Value) -> Vec<Stri
     TypeSchema::builtin(api_version, kind).map_or_else(Vec::new, |types| types.unknown_fields(object))
 }
 
-/// Checks a new object, canonical, defaulted and prepared, with its name and namespace; its metadata too.
+/// Checks a new object, canonical, defaulted and prepared; its metadata is the registry's to check.
 pub fn validate_create(api_version: &str, kind: &str, object: &Value) -> Vec<FieldError> {
     TypeSchema::builtin(api_version, kind)
         .map_or_else(Vec::new, |types| kinds::create(&types, api_version, kind, object))
 }
 
-/// Checks what an update does: fields that may not change, and the new state as on create. Both objects are canonical and defaulted.
-///
-/// It includes [`validate_metadata_update`], as each kind's own check does in the real server; there the check that all objects share
-/// comes before, so that a cause about metadata comes twice.
+/// Checks what an update does: fields that may not change, and the new state as on create. Both objects are canonical and defaulted;
+/// their metadata is the registry's to check.
 pub fn validate_update(api_version: &str, kind: &str, old: &Value, new: &Value) -> Vec<FieldError> {
     TypeSchema::builtin(api_version, kind)
         .map_or_else(Vec::new, |types| kinds::update(&types, api_version, kind, old, new))

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     crossfield::{Object, Out, is_set, items, unique},
-    meta, names,
+    labels, names,
     quantity::Quantity,
     rules, text_at,
 };
@@ -17,8 +17,8 @@ use crate::apiserver::schema::{
 
 pub(super) fn template_metadata(template: &Object, path: &str, out: &mut Out) {
     let of = |field: &str| template.get("metadata").and_then(|meta| meta.get(field));
-    meta::check_labels(of("labels"), &child(path, "metadata.labels"), out);
-    meta::check_annotations(of("annotations"), &child(path, "metadata.annotations"), out);
+    labels::check_labels(of("labels"), &child(path, "metadata.labels"), out);
+    labels::check_annotations(of("annotations"), &child(path, "metadata.annotations"), out);
 }
 
 pub(super) fn pod_spec(spec: &Object, path: &str, out: &mut Out) {

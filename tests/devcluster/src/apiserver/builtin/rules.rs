@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{crossfield, meta, names, quantity::Quantity};
+use super::{crossfield, labels, names, quantity::Quantity};
 use crate::apiserver::{
     schema::{
         FieldError,
@@ -171,7 +171,7 @@ fn check_value(check: &Check, value: &Value, here: &str, out: &mut Vec<FieldErro
     match check {
         Check::Required => {}
         Check::Text(check) => refuse(value.as_str().map(check).unwrap_or_default()),
-        Check::Labels => meta::check_labels(Some(value), here, out),
+        Check::Labels => labels::check_labels(Some(value), here, out),
         Check::Port => refuse(number.filter(|n| *n != 0).map(names::port_number).unwrap_or_default()),
         Check::PortOrName => refuse(match (number, value.as_str()) {
             (Some(number), _) => names::port_number(number),

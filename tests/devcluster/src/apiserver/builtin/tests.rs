@@ -161,27 +161,13 @@ fn recorded_objects_are_valid_and_recorded_refusals_are_ours() {
             );
         }
     }
-    // 99: another uid; 132: a finalizer while terminating; 184: a bad name; 173 and 176: events.
-    let mut other = line(98)["response"].clone();
-    other["metadata"]["uid"] = line(99)["body"]["metadata"]["uid"].clone();
-    assert_eq!(
-        told(&validate_update("v1", "ConfigMap", &line(98)["response"], &other)),
-        recorded(line(99))
-    );
-    let mut more = line(130)["response"].clone();
-    more["metadata"]["finalizers"] = line(132)["body"]["metadata"]["finalizers"].clone();
-    assert_eq!(
-        told(&validate_update("v1", "ConfigMap", &line(130)["response"], &more)),
-        recorded(line(132))
-    );
-    for n in [173, 176, 184] {
-        let kind = if n == 184 { "ConfigMap" } else { "Event" };
+    for n in [173, 176] {
         let line = line(n);
         let api_version = if n == 173 { "events.k8s.io/v1" } else { "v1" };
         let mut object = line["body"].clone();
         object["metadata"]["namespace"] = json!(if n == 176 { "default" } else { "t" });
         assert_eq!(
-            told(&validate_create(api_version, kind, &object)),
+            told(&validate_create(api_version, "Event", &object)),
             recorded(line),
             "transcript {n}"
         );
@@ -255,22 +241,7 @@ fn mistakes_are_refused_with_field_and_reason() {
             "Required value: at least 1 access mode is required",
         ),
     ];
-    let label_value = "Invalid value: \"-\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-    let of_metadata = [
-        (
-            "/metadata/name",
-            json!("a.b"),
-            "metadata.name",
-            "Invalid value: \"a.b\": must not contain dots",
-        ),
-        (
-            "/metadata/labels/neo4j.com~1cluster",
-            json!("-"),
-            "metadata.labels",
-            label_value,
-        ),
-    ];
-    for (pointer, value, field, message) in cases.into_iter().chain(of_metadata) {
+    for (pointer, value, field, message) in cases {
         let mut object = sts.clone();
         *object.pointer_mut(pointer).unwrap() = value;
         let told = told(&validate_create("apps/v1", "StatefulSet", &object));
