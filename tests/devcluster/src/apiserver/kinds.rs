@@ -22,8 +22,6 @@ pub(super) struct Resource {
     pub(super) categories: Vec<String>,
     /// Whether `/status` exists: then the main endpoint does not write status.
     pub(super) status: bool,
-    /// What moves `metadata.generation`.
-    pub(super) generation: bool,
     /// A PUT of an absent object creates it.
     pub(super) create_on_put: bool,
     /// A PUT without resourceVersion overwrites.
@@ -108,7 +106,7 @@ struct Row {
     kind: &'static str,
     namespaced: bool,
     short_names: &'static [&'static str],
-    /// `s` status, `g` generation, `c` created by PUT, `v` PUT needs a version, `o` delete answers with the object, `a` category all.
+    /// `s` status, `c` created by PUT, `v` PUT needs a version, `o` delete answers with the object, `a` category all.
     flags: &'static str,
     names: Names,
     fields: &'static [&'static str],
@@ -191,27 +189,21 @@ const TABLE: &[Row] = &[
         .with_fields(&["spec.unschedulable"]),
     row("", "persistentvolumeclaims", "PersistentVolumeClaim", &["pvc"], "so"),
     row("", "persistentvolumes", "PersistentVolume", &["pv"], "so").cluster_scoped(),
-    row("", "pods", "Pod", &["po"], "sgoa").with_fields(POD_FIELDS),
+    row("", "pods", "Pod", &["po"], "soa").with_fields(POD_FIELDS),
     row("", "secrets", "Secret", &[], "").with_fields(&["type"]),
     row("", "serviceaccounts", "ServiceAccount", &["sa"], "o"),
     row("", "services", "Service", &["svc"], "scoa")
         .named(Names::Service)
         .with_fields(&["spec.clusterIP", "spec.type"]),
     row("apps", "controllerrevisions", "ControllerRevision", &[], ""),
-    row("apps", "statefulsets", "StatefulSet", &["sts"], "sga"),
-    row("batch", "cronjobs", "CronJob", &["cj"], "sga"),
-    row("batch", "jobs", "Job", &[], "sga").with_fields(&["status.successful"]),
+    row("apps", "statefulsets", "StatefulSet", &["sts"], "sa"),
+    row("batch", "cronjobs", "CronJob", &["cj"], "sa"),
+    row("batch", "jobs", "Job", &[], "sa").with_fields(&["status.successful"]),
     row("coordination.k8s.io", "leases", "Lease", &[], "cv"),
     row("events.k8s.io", "events", "Event", &["ev"], "c").with_fields(EVENT_FIELDS),
-    row("networking.k8s.io", "ingresses", "Ingress", &["ing"], "sg"),
-    row(
-        "networking.k8s.io",
-        "networkpolicies",
-        "NetworkPolicy",
-        &["netpol"],
-        "g",
-    ),
-    row("policy", "poddisruptionbudgets", "PodDisruptionBudget", &["pdb"], "sg"),
+    row("networking.k8s.io", "ingresses", "Ingress", &["ing"], "s"),
+    row("networking.k8s.io", "networkpolicies", "NetworkPolicy", &["netpol"], ""),
+    row("policy", "poddisruptionbudgets", "PodDisruptionBudget", &["pdb"], "s"),
     row(RBAC, "clusterrolebindings", "ClusterRoleBinding", &[], "c")
         .cluster_scoped()
         .named(Names::Segment),
@@ -226,7 +218,7 @@ const TABLE: &[Row] = &[
         "customresourcedefinitions",
         "CustomResourceDefinition",
         &["crd", "crds"],
-        "sgv",
+        "sv",
     )
     .cluster_scoped(),
 ];
@@ -254,7 +246,6 @@ fn builtin(row: &Row) -> Option<Resource> {
         short_names: row.short_names.iter().map(ToString::to_string).collect(),
         categories: if has('a') { vec!["all".into()] } else { Vec::new() },
         status: has('s'),
-        generation: has('g'),
         create_on_put: has('c'),
         unconditional: !has('v'),
         returns_deleted: has('o'),
@@ -331,11 +322,6 @@ impl Catalog {
     /// Whether a built-in kind lives in this group and version.
     pub(super) fn is_builtin(&self, group: &str, version: &str) -> bool {
         self.of(group, version).iter().any(|r| r.custom.is_none())
-    }
-
-    /// The built-in kind of this name in any group, as decoding finds it.
-    pub(super) fn knows(&self, group: &str, version: &str, kind: &str) -> bool {
-        self.of(group, version).iter().any(|r| r.kind == kind)
     }
 }
 

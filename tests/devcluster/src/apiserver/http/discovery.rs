@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         kinds::{Catalog, Resource},
-        registry::Stop,
+        registry::{Stop, scale},
     },
     Reply,
     reply::{self, json as json_reply},
@@ -25,21 +25,37 @@ pub(super) fn version(minor: u16) -> Value {
     })
 }
 
-/// The subresources of a resource: name, verbs.
-fn subresources(resource: &Resource) -> Vec<(&'static str, &'static [&'static str])> {
-    let mut out: Vec<(&str, &[&str])> = Vec::new();
+/// A subresource: its name, verbs, and whether its objects are Scales.
+struct Below {
+    name: &'static str,
+    verbs: &'static [&'static str],
+    scale: bool,
+}
+
+fn subresources(resource: &Resource) -> Vec<Below> {
+    const VERBS: &[&str] = &["get", "patch", "update"];
+    let below = |name, verbs, scale| Below { name, verbs, scale };
+    let mut out = Vec::new();
     if resource.is("namespaces") {
-        out.push(("finalize", &["update"]));
+        out.push(below("finalize", &["update"], false));
     }
     if resource.status {
-        out.push(("status", &["get", "patch", "update"]));
+        out.push(below("status", VERBS, false));
+    }
+    if scale::exists(resource) {
+        out.push(below("scale", VERBS, true));
+    }
+    if resource.custom.is_none() {
+        out.sort_by_key(|b| b.name);
     }
     out
 }
 
 /// Built-in kinds are of the group that they are listed in and do not repeat it; custom ones do.
-fn response_kind(resource: &Resource) -> Value {
-    if resource.custom.is_some() {
+fn response_kind(resource: &Resource, scale: bool) -> Value {
+    if scale {
+        json!({"group": "autoscaling", "version": "v1", "kind": "Scale"})
+    } else if resource.custom.is_some() {
         json!({"group": resource.group, "version": resource.version, "kind": resource.kind})
     } else {
         json!({"group": "", "version": "", "kind": resource.kind})
@@ -49,7 +65,7 @@ fn response_kind(resource: &Resource) -> Value {
 fn aggregated_resource(resource: &Resource) -> Value {
     let mut out = json!({
         "resource": resource.plural,
-        "responseKind": response_kind(resource),
+        "responseKind": response_kind(resource, false),
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular,
         "verbs": resource.verbs(),
@@ -62,7 +78,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
     }
     let below: Vec<Value> = subresources(resource)
         .into_iter()
-        .map(|(name, verbs)| json!({"subresource": name, "responseKind": response_kind(resource), "verbs": verbs}))
+        .map(|b| json!({"subresource": b.name, "responseKind": response_kind(resource, b.scale), "verbs": b.verbs}))
         .collect();
     if !below.is_empty() {
         out["subresources"] = json!(below);
@@ -168,11 +184,17 @@ pub(super) fn resources(catalog: &Catalog, group: &str, version: &str) -> Result
             entry["categories"] = json!(resource.categories);
         }
         resources.push(entry);
-        for (name, verbs) in subresources(resource) {
-            resources.push(json!({
-                "name": format!("{}/{name}", resource.plural), "singularName": "", "namespaced": resource.namespaced,
-                "kind": resource.kind, "verbs": verbs,
-            }));
+        for below in subresources(resource) {
+            let mut entry = json!({
+                "name": format!("{}/{}", resource.plural, below.name), "singularName": "",
+                "namespaced": resource.namespaced, "kind": resource.kind, "verbs": below.verbs,
+            });
+            if below.scale {
+                entry["group"] = json!("autoscaling");
+                entry["version"] = json!("v1");
+                entry["kind"] = json!("Scale");
+            }
+            resources.push(entry);
         }
     }
     Ok(json_reply(

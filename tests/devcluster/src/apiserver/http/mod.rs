@@ -23,7 +23,7 @@ use self::{
 use super::{
     Failure, RequestRecord, Server,
     kinds::Resource,
-    registry::{Call, Decoded, DeleteOptions, Input, Stop, Written},
+    registry::{Call, Decoded, DeleteOptions, Input, Stop, Written, scale},
     watch::Watcher,
 };
 
@@ -216,18 +216,18 @@ impl Door {
                 let body = body::object(&media, bytes, &resource.kind)?;
                 let written = registry.create(&call, body).await?;
                 record.name = super::registry::meta::text(&written.value, "name").to_owned();
-                Ok(self.written(resource, written, form))
+                Ok(self.written(&call, written, form))
             }
             "update" => {
                 let input = Input::Put(body::object(&media, bytes, &resource.kind)?);
-                Ok(self.written(resource, registry.modify(&call, &input).await?, form))
+                Ok(self.written(&call, registry.modify(&call, &input).await?, form))
             }
             "patch" => {
                 let input = body::patch(resource, &media, bytes)?;
                 if matches!(input, Input::Apply(_)) && params.text("fieldManager").is_empty() {
                     return Err(manager_required().into());
                 }
-                Ok(self.written(resource, registry.modify(&call, &input).await?, form))
+                Ok(self.written(&call, registry.modify(&call, &input).await?, form))
             }
             _ => self.delete(&call, params, &media, bytes, form).await,
         }
@@ -273,16 +273,15 @@ impl Door {
         ))
     }
 
-    fn written(&self, resource: &Resource, written: Written, form: Form) -> Reply {
+    fn written(&self, call: &Call, written: Written, form: Form) -> Reply {
         let code = if written.created { 201 } else { 200 };
-        reply::object(
-            code,
-            resource,
-            written.value,
-            form,
-            &self.server.inner.clock,
-            &written.warnings,
-        )
+        let (value, form) = if call.subresource == "scale" {
+            (scale::view(&call.resource, &written.value), Form::Plain)
+        } else {
+            (written.value, form)
+        };
+        let clock = &self.server.inner.clock;
+        reply::object(code, &call.resource, value, form, clock, &written.warnings)
     }
 }
 
@@ -297,6 +296,7 @@ fn check_target(target: &ResourcePath, resource: &Resource) -> Result<(), Failur
         "" => true,
         "status" => resource.status,
         "finalize" => resource.is("namespaces"),
+        "scale" => scale::exists(resource),
         _ => false,
     };
     if scope_fits && known {

@@ -9,7 +9,6 @@ use super::{
     super::{
         crd,
         kinds::Resource,
-        schema::FieldError,
         smd::{self, Writer},
         status::Failure,
         store::{Key, Object},
@@ -27,12 +26,6 @@ fn key(name: &str) -> Key {
         namespace: String::new(),
         name: name.to_owned(),
     }
-}
-
-/// What is wrong with a definition, names that built-in kinds have included.
-pub(super) fn validate(registry: &Registry, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
-    let _ = registry;
-    crd::validate(old, new)
 }
 
 /// Why no custom resource can be created now: its definition is being deleted.

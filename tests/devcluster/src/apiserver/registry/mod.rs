@@ -2,7 +2,7 @@
 //!
 //! [`write`](self::write) is the way of every create, update, patch and apply; [`delete`](self::delete) that of every delete; [`read`](self::read)
 //! gets and lists. [`meta`](self::meta) has the rules of `metadata`, [`rules`](self::rules) those of single kinds, [`patch`](self::patch)
-//! the patch formats, [`present`](self::present) the difference between a stored object and what a version shows of it.
+//! the patch formats, [`scale`](self::scale) the view of replicas, [`present`](self::present) the difference between a stored object and what a version shows of it.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -29,6 +29,7 @@ pub(super) mod patch;
 pub(super) mod present;
 pub(super) mod read;
 mod rules;
+pub(super) mod scale;
 #[cfg(test)]
 mod tests;
 mod write;

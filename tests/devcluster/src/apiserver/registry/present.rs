@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::{kinds::Resource, store::Object},
-    events, meta,
+    super::{builtin, kinds::Resource, store::Object},
+    events, meta, rules,
 };
 
 /// The stored object as this resource's version shows it.
@@ -16,7 +16,7 @@ pub(in crate::apiserver) fn shown(resource: &Resource, object: &Object) -> Value
         if resource.group == "events.k8s.io" {
             value = events::from_core(value);
         }
-        resource.types.canonicalize(&mut value);
+        builtin::canonicalize(&resource.api_version(), &resource.kind, &mut value);
     } else if let Some(custom) = &resource.custom
         && object.resource_version < custom.since
     {
@@ -43,12 +43,9 @@ pub(super) fn normalize(resource: &Resource, value: &mut Value) {
         custom.schema.apply_defaults(value);
         meta::canonicalize(value);
     } else {
+        // An empty list of managedFields says "forget"; it must survive until ownership is tracked.
         let forget = value.pointer("/metadata/managedFields") == Some(&json!([]));
-        let api_version = resource.api_version();
-        super::rules::canonicalize(&api_version, &resource.kind, value);
-        resource.types.canonicalize(value);
-        super::rules::default(&api_version, &resource.kind, value);
-        resource.types.canonicalize(value);
+        rules::normalize(resource, value);
         if forget {
             meta::set(value, "managedFields", json!([]));
         }

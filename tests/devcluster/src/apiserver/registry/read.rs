@@ -15,7 +15,7 @@ use super::{
         status::Failure,
         store::{Object, Snapshot},
     },
-    Call, Registry, Stop, present,
+    Call, Registry, Stop, present, scale,
 };
 
 /// How long a read waits for a version that the store has not reached.
@@ -140,7 +140,11 @@ impl Registry {
     pub(in crate::apiserver) async fn get(&self, call: &Call) -> Result<Value, Stop> {
         self.before_read(call).await?;
         let object = self.store.get(&call.key()).ok_or_else(|| call.missing())?;
-        Ok(present::shown(&call.resource, &object))
+        let shown = present::shown(&call.resource, &object);
+        if call.subresource == "scale" {
+            return Ok(scale::view(&call.resource, &shown));
+        }
+        Ok(shown)
     }
 
     /// GET of a collection.

@@ -1,31 +1,32 @@
-//! What is particular to single kinds, beyond defaults and validation: what the server fills in, keeps, resets and waits for.
+//! What is particular to single kinds, beyond the tables of [`builtin`](super::super::builtin): what the server fills in that needs the
+//! store, what generation counts, and what an object waits for before it goes.
 
 use serde_json::{Value, json};
 
 use super::{
-    super::{crd, kinds::Resource, schema::FieldError, status::Failure},
+    super::{builtin, crd, kinds::Resource, schema::FieldError, status::Failure},
     Call, Registry, meta,
 };
 
 const CRD: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
-/// Canonical quantities, `stringData` folded into `data`.
-pub(super) fn canonicalize(api_version: &str, kind: &str, value: &mut Value) {
-    let _ = (api_version, kind, value);
-}
-
-/// The defaults of a built-in kind.
-pub(super) fn default(api_version: &str, kind: &str, value: &mut Value) {
-    if kind == "CustomResourceDefinition" {
+/// The canonical form of a built-in kind with its defaults.
+pub(super) fn normalize(resource: &Resource, value: &mut Value) {
+    let api_version = resource.api_version();
+    builtin::canonicalize(&api_version, &resource.kind, value);
+    builtin::default(&api_version, &resource.kind, value);
+    if resource.is(CRD) {
         crd::default(value);
     }
-    let _ = api_version;
 }
 
 /// What is wrong with an object of a built-in kind.
-pub(super) fn validate(api_version: &str, kind: &str, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
-    let _ = (api_version, kind, old, new);
-    Vec::new()
+pub(super) fn validate(resource: &Resource, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if resource.is(CRD) {
+        errors.extend(crd::validate(old, new));
+    }
+    errors
 }
 
 /// Copies a top-level field, absence included.
@@ -47,28 +48,29 @@ impl Registry {
     /// What the server fills into a new object.
     pub(super) fn prepare_create(&self, call: &Call, new: &mut Value) -> Result<(), Failure> {
         let resource = &call.resource;
-        if resource.status && !resource.is("nodes") {
-            reset_status(resource, new);
-        }
-        if resource.generation {
+        if resource.custom.is_some() {
+            if resource.status
+                && let Value::Object(fields) = new
+            {
+                fields.shift_remove("status");
+            }
             meta::set(new, "generation", json!(1));
+            return Ok(());
         }
+        builtin::prepare_create(&resource.api_version(), &resource.kind, new);
         match &*resource.id {
             "namespaces" => {
                 let name = meta::text(new, "name").to_owned();
-                new["spec"]["finalizers"] = json!(["kubernetes"]);
                 new["metadata"]["labels"]["kubernetes.io/metadata.name"] = json!(name);
             }
             "services" => self.allocate(new)?,
             "persistentvolumeclaims" => {
-                add_finalizer(new, "kubernetes.io/pvc-protection");
                 if new["spec"]["storageClassName"].is_null()
                     && let Some(class) = self.default_storage_class()
                 {
                     new["spec"]["storageClassName"] = json!(class);
                 }
             }
-            "persistentvolumes" => add_finalizer(new, "kubernetes.io/pv-protection"),
             "pods" => {
                 if new["spec"]["serviceAccountName"].is_null() {
                     new["spec"]["serviceAccountName"] = json!("default");
@@ -76,7 +78,10 @@ impl Registry {
                 }
                 new["status"]["qosClass"] = json!(quality(new));
             }
-            "jobs.batch" => select_by_uid(new),
+            CRD => {
+                meta::set(new, "generation", json!(1));
+                begin_definition(resource, new);
+            }
             _ => {}
         }
         Ok(())
@@ -97,54 +102,17 @@ impl Registry {
     }
 }
 
-/// A new object has the status that its kind begins with, whatever the client sent.
-fn reset_status(resource: &Resource, new: &mut Value) {
-    if let Value::Object(fields) = new {
-        fields.shift_remove("status");
-    }
-    match &*resource.id {
-        "namespaces" => new["status"] = json!({"phase": "Active"}),
-        "pods" | "persistentvolumeclaims" | "persistentvolumes" => new["status"] = json!({"phase": "Pending"}),
-        CRD => {
-            let stored: Vec<&Value> = new["spec"]["versions"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter(|v| v["storage"] == true)
-                .map(|v| &v["name"])
-                .collect();
-            new["status"] = json!({"storedVersions": stored});
-            resource.types.canonicalize(new);
-        }
-        // What the kind's type writes for an empty status.
-        _ => resource.types.canonicalize(new),
-    }
-}
-
-fn add_finalizer(object: &mut Value, finalizer: &str) {
-    let mut all: Vec<String> = meta::finalizers(object).into_iter().map(str::to_owned).collect();
-    if !all.iter().any(|f| f == finalizer) {
-        all.push(finalizer.to_owned());
-        meta::set(object, "finalizers", json!(all));
-    }
-}
-
-/// A Job that does not bring its own selector selects its pods by its uid.
-fn select_by_uid(job: &mut Value) {
-    if job["spec"]["manualSelector"] == true {
-        return;
-    }
-    let (name, uid) = (meta::text(job, "name").to_owned(), meta::text(job, "uid").to_owned());
-    let labels = [
-        ("batch.kubernetes.io/controller-uid", &uid),
-        ("batch.kubernetes.io/job-name", &name),
-        ("controller-uid", &uid),
-        ("job-name", &name),
-    ];
-    for (label, value) in labels {
-        job["spec"]["template"]["metadata"]["labels"][label] = json!(value);
-    }
-    job["spec"]["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] = json!(uid);
+/// A new definition has no names yet; what it stores is known.
+fn begin_definition(resource: &Resource, new: &mut Value) {
+    let stored: Vec<&Value> = new["spec"]["versions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|v| v["storage"] == true)
+        .map(|v| &v["name"])
+        .collect();
+    new["status"] = json!({"storedVersions": stored});
+    resource.types.canonicalize(new);
 }
 
 /// The quality of service class of a pod.
@@ -169,63 +137,30 @@ fn quality(pod: &Value) -> &'static str {
     }
 }
 
-/// What the server allocated stays where a client leaves it out.
-pub(super) fn keep_allocated(resource: &Resource, old: &Value, new: &mut Value) {
-    match &*resource.id {
-        "services" => {
-            let external = new["spec"]["type"] == "ExternalName" || old["spec"]["type"] == "ExternalName";
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                if !external && new["spec"][field].is_null() && !old["spec"][field].is_null() {
-                    new["spec"][field] = old["spec"][field].clone();
-                }
-            }
-            let node_ports = matches!(new["spec"]["type"].as_str(), Some("NodePort" | "LoadBalancer"));
-            let known = old["spec"]["ports"].as_array().cloned().unwrap_or_default();
-            let ports = new.pointer_mut("/spec/ports").and_then(Value::as_array_mut);
-            for port in ports.into_iter().flatten().filter(|_| node_ports) {
-                let same = known
-                    .iter()
-                    .find(|k| k["port"] == port["port"] && k["protocol"] == port["protocol"]);
-                if let Some(known) = same
-                    && port.get("nodePort").is_none()
-                    && !known["nodePort"].is_null()
-                {
-                    port["nodePort"] = known["nodePort"].clone();
-                }
-            }
-        }
-        "jobs.batch" => {
-            if new["spec"]["selector"].is_null() {
-                new["spec"]["selector"] = old["spec"]["selector"].clone();
-            }
-        }
-        _ => {}
-    }
-}
-
-/// What an update through the main endpoint may not change, and is put back without a word.
+/// What an update through the main endpoint may not change is put back without a word; generation counts what did change.
 pub(super) fn prepare_update(resource: &Resource, old: &Value, new: &mut Value) {
-    if resource.is("namespaces") {
-        new["spec"]["finalizers"] = old["spec"]["finalizers"].clone();
+    if resource.status {
+        copy_field(old, new, "status");
+    }
+    if resource.custom.is_none() {
+        builtin::prepare_update(&resource.api_version(), &resource.kind, old, new);
+    }
+    let counted = resource.custom.is_some() || resource.is(CRD);
+    if counted && counted_part(resource, old) != counted_part(resource, new) {
+        meta::set(new, "generation", json!(meta::generation(old) + 1));
     }
 }
 
-/// Whether the change is one that `metadata.generation` counts.
-pub(super) fn moves_generation(resource: &Resource, old: &Value, new: &Value) -> bool {
-    if resource.custom.is_none() {
-        return old.get("spec") != new.get("spec");
-    }
-    let counted = |object: &Value| {
-        let mut object = object.clone();
-        if let Value::Object(fields) = &mut object {
-            fields.shift_remove("metadata");
-            if resource.status {
-                fields.shift_remove("status");
-            }
+/// The part of an object that `metadata.generation` counts.
+fn counted_part(resource: &Resource, object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Value::Object(fields) = &mut object {
+        fields.shift_remove("metadata");
+        if resource.status {
+            fields.shift_remove("status");
         }
-        object
-    };
-    counted(old) != counted(new)
+    }
+    object
 }
 
 /// Whether an object that is being deleted has nothing left to wait for.

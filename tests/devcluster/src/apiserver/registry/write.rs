@@ -3,8 +3,6 @@
 //! An update reads the object, makes the new one and commits it against the version that it read. Where another write came between,
 //! it starts over, unless the client named a version: then the client must decide.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::{
@@ -17,7 +15,7 @@ use super::{
     },
     Call, Decoded, Registry, Stop, Strictness, definitions, meta,
     patch::{self, Patch},
-    present, rules,
+    present, rules, scale,
 };
 
 /// How often a write without a version starts over before it gives up.
@@ -209,7 +207,7 @@ impl Registry {
             }
             self.prepare_create(call, &mut new)?;
             let mut errors = meta::validate(resource, &new);
-            errors.extend(specific_errors(self, resource, None, &new));
+            errors.extend(specific_errors(resource, None, &new));
             check_errors(resource, meta::text(&new, "name"), &errors)?;
             check_size(&new)?;
             let name = meta::text(&new, "name").to_owned();
@@ -247,6 +245,11 @@ impl Registry {
         let resource = &call.resource;
         let api_version = resource.api_version();
         let writer = self.writer(call, &api_version);
+        if call.subresource == "scale" {
+            let mut new = scale::write(resource, old, input)?;
+            smd::track_update(Some(old), &mut new, writer, &resource.types);
+            return Ok((new, Vec::new()));
+        }
         let (mut new, warnings) = match input {
             Input::Apply(body) => {
                 let mut applied = body.value.clone();
@@ -272,9 +275,6 @@ impl Registry {
             }
         };
         present::normalize(resource, &mut new);
-        if call.subresource.is_empty() {
-            rules::keep_allocated(resource, old, &mut new);
-        }
         smd::track_update(Some(old), &mut new, writer, &resource.types);
         Ok((new, warnings))
     }
@@ -297,15 +297,7 @@ impl Registry {
             }
         }
         match call.subresource.as_str() {
-            "" => {
-                if resource.status {
-                    rules::copy_field(old, &mut new, "status");
-                }
-                rules::prepare_update(resource, old, &mut new);
-                if resource.generation && rules::moves_generation(resource, old, &new) {
-                    meta::set(&mut new, "generation", json!(meta::generation(old) + 1));
-                }
-            }
+            "" | "scale" => rules::prepare_update(resource, old, &mut new),
             part => {
                 let field = if part == "finalize" { "spec" } else { "status" };
                 let mut only = old.clone();
@@ -319,7 +311,7 @@ impl Registry {
         let mut errors = meta::validate_update(old, &new);
         // The rules of the kind include those of metadata, so the real server finds each of these twice.
         errors.extend(errors.clone());
-        errors.extend(specific_errors(self, resource, Some(old), &new));
+        errors.extend(specific_errors(resource, Some(old), &new));
         check_errors(resource, &call.name, &errors)?;
         check_size(&new)?;
         if rules::may_go(resource, &new) {
@@ -332,15 +324,11 @@ impl Registry {
     }
 }
 
-fn specific_errors(registry: &Registry, resource: &Arc<Resource>, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
-    if let Some(custom) = &resource.custom {
-        return custom.schema.validate(new, old);
+fn specific_errors(resource: &Resource, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
+    match &resource.custom {
+        Some(custom) => custom.schema.validate(new, old),
+        None => rules::validate(resource, old, new),
     }
-    let mut errors = rules::validate(&resource.api_version(), &resource.kind, old, new);
-    if resource.is("customresourcedefinitions.apiextensions.k8s.io") {
-        errors.extend(definitions::validate(registry, old, new));
-    }
-    errors
 }
 
 fn check_errors(resource: &Resource, name: &str, errors: &[FieldError]) -> Result<(), Failure> {
@@ -495,7 +483,10 @@ fn check_version(call: &Call, input: &Input, seen: &Object, new: &Value) -> Resu
         Input::Apply(body) => !meta::text(&body.value, "resourceVersion").is_empty(),
     };
     if !named {
-        if matches!(input, Input::Put(_)) && (call.resource.custom.is_some() || !call.resource.unconditional) {
+        if matches!(input, Input::Put(_))
+            && call.subresource != "scale"
+            && (call.resource.custom.is_some() || !call.resource.unconditional)
+        {
             let error = field_error(
                 "metadata.resourceVersion",
                 super::super::schema::Reason::Invalid,
