@@ -28,26 +28,11 @@ pub(super) struct Resource {
     pub(super) unconditional: bool,
     /// A finished delete answers with the object instead of a Status.
     pub(super) returns_deleted: bool,
-    /// How names are checked.
-    pub(super) names: Names,
     /// Field selectors besides `metadata.name` and `metadata.namespace`.
     pub(super) fields: &'static [&'static str],
     pub(super) types: TypeSchema,
     /// What a definition adds; `None` for built-in kinds.
     pub(super) custom: Option<Arc<Served>>,
-}
-
-/// What a valid name is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Names {
-    /// RFC 1123 subdomain.
-    Subdomain,
-    /// RFC 1123 label.
-    Label,
-    /// RFC 1035 label, at most 63 characters.
-    Service,
-    /// Anything that can stand in a path.
-    Segment,
 }
 
 impl Resource {
@@ -108,7 +93,6 @@ struct Row {
     short_names: &'static [&'static str],
     /// `s` status, `c` created by PUT, `v` PUT needs a version, `o` delete answers with the object, `a` category all.
     flags: &'static str,
-    names: Names,
     fields: &'static [&'static str],
 }
 
@@ -127,7 +111,6 @@ const fn row(
         namespaced: true,
         short_names,
         flags,
-        names: Names::Subdomain,
         fields: &[],
     }
 }
@@ -135,11 +118,6 @@ const fn row(
 impl Row {
     const fn cluster_scoped(mut self) -> Self {
         self.namespaced = false;
-        self
-    }
-
-    const fn named(mut self, names: Names) -> Self {
-        self.names = names;
         self
     }
 
@@ -182,7 +160,6 @@ const TABLE: &[Row] = &[
     row("", "events", "Event", &["ev"], "c").with_fields(EVENT_FIELDS),
     row("", "namespaces", "Namespace", &["ns"], "s")
         .cluster_scoped()
-        .named(Names::Label)
         .with_fields(&["status.phase"]),
     row("", "nodes", "Node", &["no"], "s")
         .cluster_scoped()
@@ -192,9 +169,7 @@ const TABLE: &[Row] = &[
     row("", "pods", "Pod", &["po"], "soa").with_fields(POD_FIELDS),
     row("", "secrets", "Secret", &[], "").with_fields(&["type"]),
     row("", "serviceaccounts", "ServiceAccount", &["sa"], "o"),
-    row("", "services", "Service", &["svc"], "scoa")
-        .named(Names::Service)
-        .with_fields(&["spec.clusterIP", "spec.type"]),
+    row("", "services", "Service", &["svc"], "scoa").with_fields(&["spec.clusterIP", "spec.type"]),
     row("apps", "controllerrevisions", "ControllerRevision", &[], ""),
     row("apps", "statefulsets", "StatefulSet", &["sts"], "sa"),
     row("batch", "cronjobs", "CronJob", &["cj"], "sa"),
@@ -204,14 +179,10 @@ const TABLE: &[Row] = &[
     row("networking.k8s.io", "ingresses", "Ingress", &["ing"], "s"),
     row("networking.k8s.io", "networkpolicies", "NetworkPolicy", &["netpol"], ""),
     row("policy", "poddisruptionbudgets", "PodDisruptionBudget", &["pdb"], "s"),
-    row(RBAC, "clusterrolebindings", "ClusterRoleBinding", &[], "c")
-        .cluster_scoped()
-        .named(Names::Segment),
-    row(RBAC, "clusterroles", "ClusterRole", &[], "c")
-        .cluster_scoped()
-        .named(Names::Segment),
-    row(RBAC, "rolebindings", "RoleBinding", &[], "c").named(Names::Segment),
-    row(RBAC, "roles", "Role", &[], "c").named(Names::Segment),
+    row(RBAC, "clusterrolebindings", "ClusterRoleBinding", &[], "c").cluster_scoped(),
+    row(RBAC, "clusterroles", "ClusterRole", &[], "c").cluster_scoped(),
+    row(RBAC, "rolebindings", "RoleBinding", &[], "c"),
+    row(RBAC, "roles", "Role", &[], "c"),
     row("storage.k8s.io", "storageclasses", "StorageClass", &["sc"], "").cluster_scoped(),
     row(
         "apiextensions.k8s.io",
@@ -249,7 +220,6 @@ fn builtin(row: &Row) -> Option<Resource> {
         create_on_put: has('c'),
         unconditional: !has('v'),
         returns_deleted: has('o'),
-        names: row.names,
         fields: row.fields,
         types: TypeSchema::builtin(&api_version, row.kind)?.with_status_subresource(has('s')),
         custom: None,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     clock::seconds,
-    kinds::{Names, Resource},
+    kinds::Resource,
     schema::{CompileError, FieldError, Reason, Structural},
     smd::TypeSchema,
     status::field_error,
@@ -91,7 +91,6 @@ pub(super) fn resources(definition: &Value, since: u64) -> Result<Vec<Resource>,
             create_on_put: false,
             unconditional: false,
             returns_deleted: false,
-            names: Names::Subdomain,
             fields: &[],
             types: TypeSchema::from_openapi(&openapi).with_status_subresource(status),
             custom: Some(std::sync::Arc::new(Served {
@@ -208,20 +207,14 @@ pub(super) fn validate(old: Option<&Value>, new: &Value) -> Vec<FieldError> {
                 Reason::Required,
                 "Required value: schemas are required",
             )),
-            Some(schema) => {
-                if let Err(error) = Structural::compile(schema) {
-                    let below = error
-                        .field
-                        .trim_start_matches("openAPIV3Schema")
-                        .trim_start_matches('.');
-                    let dot = if below.is_empty() { "" } else { "." };
-                    errors.push(field_error(
-                        format!("{field}{dot}{below}"),
-                        Reason::Invalid,
-                        format!("Invalid value: {}", error.message),
-                    ));
+            Some(schema) => errors.extend(Structural::problems(schema).into_iter().map(|problem| {
+                let below = problem.field.trim_start_matches('.').to_owned();
+                let dot = if below.is_empty() { "" } else { "." };
+                FieldError {
+                    field: format!("{field}{dot}{below}"),
+                    ..problem
                 }
-            }
+            })),
         }
     }
     if let Some(old) = old {

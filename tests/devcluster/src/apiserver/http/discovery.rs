@@ -1,6 +1,8 @@
 //! Discovery: which groups, versions and resources there are, in the aggregated and in the old form.
 
+use base64::Engine as _;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     super::{
@@ -84,6 +86,12 @@ fn aggregated_resource(resource: &Resource) -> Value {
         out["subresources"] = json!(below);
     }
     out
+}
+
+/// Says in which group, version and kind objects are stored.
+fn version_hash(resource: &Resource) -> String {
+    let identity = format!("{}/{}/{}", resource.group, resource.version, resource.kind);
+    base64::engine::general_purpose::STANDARD.encode(&Sha256::digest(identity)[..8])
 }
 
 fn aggregated(catalog: &Catalog, wanted: impl Fn(&str) -> bool) -> Reply {
@@ -183,6 +191,7 @@ pub(super) fn resources(catalog: &Catalog, group: &str, version: &str) -> Result
         if !resource.categories.is_empty() {
             entry["categories"] = json!(resource.categories);
         }
+        entry["storageVersionHash"] = json!(version_hash(resource));
         resources.push(entry);
         for below in subresources(resource) {
             let mut entry = json!({

@@ -21,6 +21,7 @@ use super::{
 };
 
 mod addresses;
+mod decode;
 mod definitions;
 mod delete;
 mod events;

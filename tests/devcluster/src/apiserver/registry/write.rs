@@ -13,7 +13,7 @@ use super::{
         status::{Failure, field_error},
         store::Object,
     },
-    Call, Decoded, Registry, Stop, Strictness, definitions, meta,
+    Call, Decoded, Registry, Stop, Strictness, decode, definitions, meta,
     patch::{self, Patch},
     present, rules, scale,
 };
@@ -158,6 +158,7 @@ impl Registry {
                     .into());
                 }
                 meta::set(&mut applied, "resourceVersion", Value::Null);
+                unplace(body, &mut applied);
                 let api_version = call.resource.api_version();
                 let new = smd::apply(
                     None,
@@ -206,8 +207,7 @@ impl Registry {
                 meta::set(&mut new, "namespace", Value::Null);
             }
             self.prepare_create(call, &mut new)?;
-            let mut errors = meta::validate(resource, &new);
-            errors.extend(specific_errors(resource, None, &new));
+            let errors = rules::validate(resource, None, &new);
             check_errors(resource, meta::text(&new, "name"), &errors)?;
             check_size(&new)?;
             let name = meta::text(&new, "name").to_owned();
@@ -255,6 +255,7 @@ impl Registry {
                 let mut applied = body.value.clone();
                 check_kind(call, &mut applied)?;
                 check_name(call, &mut applied)?;
+                unplace(body, &mut applied);
                 let mut new = smd::apply(Some(old), &applied, writer, call.force, &resource.types).map_err(refused)?;
                 present::normalize(resource, &mut new);
                 return Ok((new, body.duplicates.iter().map(|d| duplicate(d)).collect()));
@@ -308,10 +309,7 @@ impl Registry {
                 new = only;
             }
         }
-        let mut errors = meta::validate_update(old, &new);
-        // The rules of the kind include those of metadata, so the real server finds each of these twice.
-        errors.extend(errors.clone());
-        errors.extend(specific_errors(resource, Some(old), &new));
+        let errors = rules::validate(resource, Some(old), &new);
         check_errors(resource, &call.name, &errors)?;
         check_size(&new)?;
         if rules::may_go(resource, &new) {
@@ -321,13 +319,6 @@ impl Registry {
             return Ok(Step::Nothing);
         }
         Ok(Step::Store(new))
-    }
-}
-
-fn specific_errors(resource: &Resource, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
-    match &resource.custom {
-        Some(custom) => custom.schema.validate(new, old),
-        None => rules::validate(resource, old, new),
     }
 }
 
@@ -430,17 +421,23 @@ fn check_name(call: &Call, value: &mut Value) -> Result<(), Failure> {
     Ok(())
 }
 
+/// An applied configuration has a namespace only where its author wrote one: messages show it as written.
+fn unplace(body: &Decoded, applied: &mut Value) {
+    meta::copy(&body.value, applied, "namespace");
+}
+
 fn duplicate(path: &str) -> String {
     format!("duplicate field \"{path}\"")
 }
 
-/// Unknown and duplicate fields: refused, warned about or left alone, as the request asks.
+/// Values of the wrong sort are refused. Unknown and duplicate fields: refused, warned about or left alone, as the request asks.
 fn check_fields(
     call: &Call,
     value: &Value,
     duplicates: &[String],
     patch: Option<&Patch>,
 ) -> Result<Vec<String>, Failure> {
+    decode::check(&call.resource, value)?;
     if call.strictness == Strictness::Ignore {
         return Ok(Vec::new());
     }
