@@ -21,24 +21,24 @@ spec:
   - name: v1
     served: true
     storage: true
-    subresources: {status: {}, scale: {specReplicasPath: .spec.n, statusReplicasPath: .status.n}}
+    subresources: {status: {}, scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}}
     additionalPrinterColumns:
-    - {name: Size, type: integer, jsonPath: .spec.n}
+    - {name: Size, type: integer, jsonPath: .spec.size}
     schema:
       openAPIV3Schema:
         type: object
         properties:
           spec:
             type: object
-            properties: {n: {type: integer, minimum: 1}}
-          status: {type: object, properties: {n: {type: integer}}}
+            properties: {size: {type: integer, minimum: 1}}
+          status: {type: object, properties: {size: {type: integer}}}
 ";
 
 const OBJECTS: &str = "
 apiVersion: example.com/v1
 kind: Widget
 metadata: {name: w}
-spec: {n: 3}
+spec: {size: 3}
 ---
 apiVersion: v1
 kind: Service
@@ -104,7 +104,7 @@ fn session(folder: &Path) {
     assert_eq!(again.matches("unchanged").count(), 3, "{again}");
     std::fs::write(
         folder.join("objects.yaml"),
-        OBJECTS.replace("n: 3", "n: 4").replace("'1'", "'2'"),
+        OBJECTS.replace("size: 3", "size: 4").replace("'1'", "'2'"),
     )
     .unwrap();
     let changed = kubectl.ok(&["apply", "-f", "objects.yaml"]);
@@ -129,7 +129,7 @@ fn session(folder: &Path) {
             .ok(&["get", "sts/db", "-o", "jsonpath={.spec.replicas}"])
             .contains('3')
     );
-    assert!(kubectl.ok(&["explain", "widget.spec"]).contains("n\t<integer>"));
+    assert!(kubectl.ok(&["explain", "widget.spec"]).contains("size\t<integer>"));
     assert!(
         kubectl
             .ok(&["explain", "statefulset.spec.template.spec.containers"])
@@ -142,19 +142,19 @@ fn session(folder: &Path) {
         "--subresource=status",
         "--type=merge",
         "-p",
-        "{\"status\":{\"n\":4}}",
+        "{\"status\":{\"size\":4}}",
     ]);
     kubectl.ok(&["apply", "--server-side", "--force-conflicts", "-f", "objects.yaml"]);
     assert!(kubectl.ok(&["api-resources"]).contains("poddisruptionbudgets"));
     assert!(kubectl.ok(&["version"]).contains("+embedded"));
 
-    std::fs::write(folder.join("bad.yaml"), OBJECTS.replace("n: 3", "n: 3, nope: 1")).unwrap();
+    std::fs::write(folder.join("bad.yaml"), OBJECTS.replace("size: 3", "size: 3, nope: 1")).unwrap();
     let refused = kubectl.fails(&["apply", "-f", "bad.yaml"]);
     assert!(refused.contains("unknown field \"spec.nope\""), "{refused}");
-    std::fs::write(folder.join("bad.yaml"), OBJECTS.replace("n: 3", "n: 0")).unwrap();
+    std::fs::write(folder.join("bad.yaml"), OBJECTS.replace("size: 3", "size: 0")).unwrap();
     let refused = kubectl.fails(&["apply", "-f", "bad.yaml"]);
     assert!(
-        refused.contains("spec.n") && refused.contains("greater than or equal to 1"),
+        refused.contains("spec.size") && refused.contains("greater than or equal to 1"),
         "{refused}"
     );
 

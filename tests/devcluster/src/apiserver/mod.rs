@@ -18,7 +18,13 @@
 //!
 //! It leaves to others whatever a real cluster runs outside its API server: controllers, garbage collection, the kubelet.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
+
+use base64::Engine as _;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +50,7 @@ pub use clock::{Clock, ManualClock, TokioClock};
 pub use fault::{Delivery, Hooks, NoFaults, Point, Verdict};
 pub use status::Failure;
 
-use self::{audit::Audit, registry::Registry};
+use self::{audit::Audit, http::identity::Identity, registry::Registry};
 
 /// What a server is started with.
 #[derive(Clone)]
@@ -103,6 +109,8 @@ fn random_token() -> String {
 struct Inner {
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
+    /// Made when the server is served for the first time.
+    identity: OnceLock<Option<Identity>>,
     token: String,
     minor: u16,
     audit: Audit,
@@ -131,6 +139,7 @@ impl Server {
                 options.history,
             )),
             clock: options.clock,
+            identity: OnceLock::new(),
             token: options.token,
             minor: options.minor,
             audit: Audit::new(options.requests),
@@ -143,20 +152,28 @@ impl Server {
         kube::Client::new(http::Door::in_process(self.clone()), default_namespace)
     }
 
-    /// Serves on `listener` until `shutdown` is cancelled, then lets open requests end for at most a second.
+    /// Serves HTTPS on `listener` until `shutdown` is cancelled, then lets open requests end for at most a second.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
         http::serve::serve(self.clone(), listener, shutdown).await;
     }
 
-    /// The text of a kubeconfig that reaches this server at `address`.
+    /// The text of a kubeconfig that reaches this server at `address`: certificate and token included, so keep it private.
     pub fn kubeconfig(&self, address: SocketAddr) -> String {
         let token = &self.inner.token;
+        let certificate = self.identity().map(|i| i.certificate.as_str()).unwrap_or_default();
+        let authority = base64::engine::general_purpose::STANDARD.encode(certificate);
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: devcluster\n\
-             clusters:\n- name: devcluster\n  cluster:\n    server: http://{address}\n\
+             clusters:\n- name: devcluster\n  cluster:\n    server: https://{address}\n\
+             \u{20}   certificate-authority-data: {authority}\n\
              users:\n- name: admin\n  user:\n    token: {token}\n\
              contexts:\n- name: devcluster\n  context:\n    cluster: devcluster\n    user: admin\n    namespace: default\n"
         )
+    }
+
+    /// The certificate of the loopback door.
+    fn identity(&self) -> Option<&Identity> {
+        self.inner.identity.get_or_init(Identity::generate).as_ref()
     }
 
     /// The last requests, oldest first.

@@ -29,6 +29,7 @@ use super::{
 
 mod body;
 mod discovery;
+pub(super) mod identity;
 mod openapi;
 mod reply;
 mod request;

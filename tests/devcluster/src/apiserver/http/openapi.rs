@@ -11,7 +11,7 @@ use super::{
     super::{
         kinds::{Catalog, Resource},
         registry::{Stop, scale},
-        smd::types::{Relation, Scalar, Schema, TypeId},
+        smd::types::{Patch, Relation, Scalar, Schema, TypeId},
     },
     Reply, reply,
 };
@@ -95,7 +95,7 @@ const WRITE: &[(&str, &str)] = &[
     ("fieldManager", "string"),
     ("fieldValidation", "string"),
 ];
-const PATCH: &[(&str, &str)] = &[
+const PATCH_QUERY: &[(&str, &str)] = &[
     ("dryRun", "string"),
     ("fieldManager", "string"),
     ("fieldValidation", "string"),
@@ -159,7 +159,7 @@ impl Operation<'_> {
         for media in types {
             content.insert(media.into(), json!({"schema": {"type": "object"}}));
         }
-        self.write("patch", PATCH, Some(Value::Object(content)))
+        self.write("patch", PATCH_QUERY, Some(Value::Object(content)))
     }
 
     fn object_body(&self) -> Option<Value> {
@@ -262,6 +262,20 @@ fn add_schemas(resource: &Resource, schemas: &mut BTreeMap<String, Value>) {
     schemas.insert(name, schema);
 }
 
+/// How strategic merge treats the field: kubectl reads it here when it makes its patches.
+fn mark_patch(schema: &mut Value, patch: &Patch) {
+    let strategy: Vec<&str> = [(patch.merge, "merge"), (patch.retain_keys, "retainKeys")]
+        .into_iter()
+        .filter_map(|(has, name)| has.then_some(name))
+        .collect();
+    if !strategy.is_empty() {
+        schema["x-kubernetes-patch-strategy"] = json!(strategy.join(","));
+    }
+    if let Some(key) = &patch.key {
+        schema["x-kubernetes-patch-merge-key"] = json!(key);
+    }
+}
+
 /// Writes types of the table as OpenAPI: named types as components of their own.
 struct Writer<'a> {
     schema: &'a Schema,
@@ -316,7 +330,9 @@ impl Writer<'_> {
         if let Some(map) = &atom.map {
             let mut out = json!({"type": "object"});
             for (name, field) in &map.fields {
-                out["properties"][name] = self.below(field.ty);
+                let mut below = self.below(field.ty);
+                mark_patch(&mut below, &field.patch);
+                out["properties"][name] = below;
             }
             if let Some(element) = map.element {
                 out["additionalProperties"] = self.below(element);
