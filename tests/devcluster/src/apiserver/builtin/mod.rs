@@ -14,7 +14,7 @@ mod crossfield;
 mod defaults;
 mod kinds;
 mod labels;
-mod names;
+pub(in crate::apiserver) mod names;
 mod podrules;
 mod prepare;
 mod quantity;

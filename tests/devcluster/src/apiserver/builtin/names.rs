@@ -40,7 +40,7 @@ fn too_long(max: usize) -> String {
 }
 
 /// A name that is one DNS label.
-pub(super) fn label(text: &str) -> Vec<String> {
+pub(in crate::apiserver) fn label(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     if text.len() > 63 {
         out.push(too_long(63));
@@ -57,7 +57,7 @@ pub(super) fn label(text: &str) -> Vec<String> {
 }
 
 /// A name of DNS labels.
-pub(super) fn subdomain(text: &str) -> Vec<String> {
+pub(in crate::apiserver) fn subdomain(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     if text.len() > 253 {
         out.push(too_long(253));
@@ -70,7 +70,7 @@ pub(super) fn subdomain(text: &str) -> Vec<String> {
 }
 
 /// A name that is only a segment of a path.
-pub(super) fn path_segment(text: &str) -> Vec<String> {
+pub(in crate::apiserver) fn path_segment(text: &str) -> Vec<String> {
     if text == "." || text == ".." {
         return vec![format!("may not be '{text}'")];
     }
@@ -82,7 +82,7 @@ pub(super) fn path_segment(text: &str) -> Vec<String> {
 }
 
 /// The key of a label: an optional prefix and a name.
-pub(super) fn label_key(text: &str) -> Vec<String> {
+pub(in crate::apiserver) fn label_key(text: &str) -> Vec<String> {
     let message = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
     let form = expression(message, LABEL_KEY, &["MyName", "my.name", "123-abc"]);
     let mut out = Vec::new();
@@ -114,7 +114,7 @@ pub(super) fn label_key(text: &str) -> Vec<String> {
 }
 
 /// The value of a label.
-pub(super) fn label_value(text: &str) -> Vec<String> {
+pub(in crate::apiserver) fn label_value(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     if text.len() > 63 {
         out.push(too_long(63));
@@ -127,7 +127,7 @@ pub(super) fn label_value(text: &str) -> Vec<String> {
 }
 
 /// A key in the data of a ConfigMap or Secret.
-pub(super) fn config_key(text: &str) -> Vec<String> {
+pub(in crate::apiserver) fn config_key(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     if text.len() > 253 {
         out.push(too_long(253));
@@ -145,7 +145,7 @@ pub(super) fn config_key(text: &str) -> Vec<String> {
 }
 
 /// The name of an environment variable.
-pub(super) fn env_name(text: &str) -> Vec<String> {
+pub(in crate::apiserver) fn env_name(text: &str) -> Vec<String> {
     if text.chars().any(|c| !(c.is_ascii_graphic() || c == ' ') || c == '=') {
         return vec![
             "a valid environment variable name must consist only of printable ASCII characters other than '='"
@@ -156,7 +156,7 @@ pub(super) fn env_name(text: &str) -> Vec<String> {
 }
 
 /// The name of a port.
-pub(super) fn port_name(text: &str) -> Vec<String> {
+pub(in crate::apiserver) fn port_name(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     if text.len() > 15 {
         out.push(too_long(15));
@@ -177,7 +177,7 @@ pub(super) fn port_name(text: &str) -> Vec<String> {
 }
 
 /// The number of a port.
-pub(super) fn port_number(number: i64) -> Vec<String> {
+pub(in crate::apiserver) fn port_number(number: i64) -> Vec<String> {
     if (1..=65535).contains(&number) {
         Vec::new()
     } else {

@@ -1,4 +1,4 @@
-//! Reading and writing `metadata`. What is valid in it is checked by [`builtin`](super::super::builtin).
+//! Reading and writing `metadata`.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};

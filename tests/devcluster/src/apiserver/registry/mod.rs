@@ -1,7 +1,7 @@
 //! What requests mean: the rules between the front doors and the store.
 //!
 //! [`write`](self::write) is the way of every create, update, patch and apply; [`delete`](self::delete) that of every delete; [`read`](self::read)
-//! gets and lists. [`meta`](self::meta) has the rules of `metadata`, [`rules`](self::rules) those of single kinds, [`patch`](self::patch)
+//! gets and lists. [`meta`](self::meta) reads and writes `metadata`, [`validity`](self::validity) checks it; [`rules`](self::rules) has the rules of single kinds, [`patch`](self::patch)
 //! the patch formats, [`scale`](self::scale) the view of replicas, [`present`](self::present) the difference between a stored object and what a version shows of it.
 
 use std::sync::{
@@ -33,6 +33,7 @@ mod rules;
 pub(super) mod scale;
 #[cfg(test)]
 mod tests;
+mod validity;
 mod write;
 
 pub(super) use delete::DeleteOptions;

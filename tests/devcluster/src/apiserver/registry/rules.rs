@@ -4,14 +4,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::{
-        builtin::{self, NameRule},
-        crd,
-        kinds::Resource,
-        schema::{FieldError, Reason},
-        status::{Failure, field_error},
-    },
-    Call, Registry, meta,
+    super::{builtin, crd, kinds::Resource, schema::FieldError, status::Failure},
+    Call, Registry, meta, validity,
 };
 
 const CRD: &str = "customresourcedefinitions.apiextensions.k8s.io";
@@ -30,37 +24,20 @@ pub(super) fn normalize(resource: &Resource, value: &mut Value) {
 ///
 /// On update the rules of each kind include those of metadata, which all objects share: the real server finds such errors twice.
 pub(super) fn validate(resource: &Resource, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
-    let api_version = resource.api_version();
-    let Some(old) = old else {
-        let mut errors = match &resource.custom {
-            Some(_) => builtin::validate_metadata(new, resource.namespaced, NameRule::Subdomain),
-            None if resource.is(CRD) => builtin::validate_metadata(new, false, NameRule::Subdomain),
-            None => builtin::validate_create(&api_version, &resource.kind, new),
-        };
-        let nameless = meta::text(new, "name").is_empty();
-        if nameless && !errors.iter().any(|e| e.field == "metadata.name") {
-            let what = "Required value: name or generateName is required";
-            errors.push(field_error("metadata.name", Reason::Required, what));
+    let mut errors = match old {
+        None => validity::check_new(resource, new),
+        Some(old) => {
+            let once = validity::check_change(old, new);
+            [once.clone(), once].concat()
         }
-        match &resource.custom {
-            Some(custom) => errors.extend(custom.schema.validate(new, None)),
-            None if resource.is(CRD) => errors.extend(crd::validate(None, new)),
-            None => {}
-        }
-        return errors;
     };
-    let mut errors = builtin::validate_metadata_update(old, new);
-    match &resource.custom {
-        Some(custom) => {
-            errors.extend(errors.clone());
-            errors.extend(custom.schema.validate(new, Some(old)));
-        }
-        None if resource.is(CRD) => {
-            errors.extend(errors.clone());
-            errors.extend(crd::validate(Some(old), new));
-        }
-        None => errors.extend(builtin::validate_update(&api_version, &resource.kind, old, new)),
-    }
+    let api_version = resource.api_version();
+    errors.extend(match (&resource.custom, old) {
+        (Some(custom), old) => custom.schema.validate(new, old),
+        (None, old) if resource.is(CRD) => crd::validate(old, new),
+        (None, None) => builtin::validate_create(&api_version, &resource.kind, new),
+        (None, Some(old)) => builtin::validate_update(&api_version, &resource.kind, old, new),
+    });
     errors
 }
 
