@@ -4,6 +4,8 @@
 //! case. Optional scalars are `Option`, so that an explicit `false` or `0` survives; what an absent
 //! one means is said in one place per kind. Nothing here talks to an API server or to Neo4j.
 
+// Each printer column of a kind repeats the keys of its attribute.
+#![allow(clippy::duplicated_attributes)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod backup;
