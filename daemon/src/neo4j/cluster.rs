@@ -16,6 +16,7 @@ use super::{
     BOLT_PORT,
     driver::{Credentials, Driver, Endpoint, Rows, TlsTrust},
     error::{BoltError, ErrorKind},
+    keyring::Keyring,
     pool::{EndpointKey, Limits, Pool, PoolSnapshot},
     resolver::EndpointResolver,
     statements::{Command, Retry},
@@ -65,6 +66,7 @@ pub struct Registry(Arc<Shared>);
 struct Shared {
     pool: Pool,
     resolver: EndpointResolver,
+    keyring: Keyring,
     /// The pod that led `system` when it was last looked for, by uid of the cluster.
     leaders: Mutex<HashMap<Arc<str>, Arc<str>>>,
 }
@@ -85,6 +87,7 @@ impl Registry {
         Self(Arc::new(Shared {
             pool: Pool::new(driver, limits),
             resolver,
+            keyring: Keyring::default(),
             leaders: Mutex::default(),
         }))
     }
@@ -92,6 +95,11 @@ impl Registry {
     /// How hosts are found.
     pub fn resolver(&self) -> &EndpointResolver {
         &self.0.resolver
+    }
+
+    /// What was read from Secrets.
+    pub fn keyring(&self) -> &Keyring {
+        &self.0.keyring
     }
 
     /// The client of a cluster. What the pool holds for pods, passwords or certificates that are none of the
@@ -115,6 +123,7 @@ impl Registry {
     /// A cluster is gone: everything of it is closed and forgotten.
     pub fn forget_cluster(&self, uid: &str) {
         self.0.pool.forget_cluster(uid);
+        self.0.keyring.forget(uid);
         self.leaders().remove(uid);
     }
 

@@ -14,6 +14,7 @@ use neo4j_devcluster::neo4j::{
     process::Process,
     value,
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     BoltError, ClusterTarget, Credentials, Driver, Endpoint, EndpointResolver, ErrorKind, Limits, Member, Registry,
@@ -101,12 +102,12 @@ impl FakeCluster {
         }
     }
 
-    /// Opens the Bolt port of every server.
-    pub async fn listen(&self) {
+    /// Opens the Bolt port of every server, with TLS where there is a certificate.
+    pub async fn listen(&self, tls: Option<&TlsAcceptor>) {
         for (process, ip) in self.processes.iter().zip(&self.ips) {
             let address = format!("{ip}:{}", super::BOLT_PORT);
             let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-            tokio::spawn(process.clone().serve_bolt(listener, None));
+            tokio::spawn(process.clone().serve_bolt(listener, tls.cloned()));
         }
     }
 

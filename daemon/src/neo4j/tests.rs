@@ -20,7 +20,7 @@ use super::{
 async fn over_tcp(network: &str) -> (FakeCluster, Registry) {
     let cluster = FakeCluster::new(3, network);
     cluster.formed().await;
-    cluster.listen().await;
+    cluster.listen(None).await;
     let registry = Registry::new(Arc::new(Neo4rsDriver), resolver(), Limits::default());
     (cluster, registry)
 }
@@ -199,4 +199,56 @@ async fn the_statement_layer_without_sockets_answers_the_same() {
     assert_eq!(client.servers().await.unwrap().len(), 3);
     client.create_database(&orders()).await.unwrap();
     assert_eq!(online(&client, "orders").await.current.primaries, 3);
+}
+
+/// A certificate of its own for these addresses: PEM, and what serves it.
+fn certificate(ips: &[String]) -> (String, tokio_rustls::TlsAcceptor) {
+    let signed = rcgen::generate_simple_self_signed(ips.to_vec()).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![signed.cert.der().clone()], key)
+        .unwrap();
+    (signed.cert.pem(), tokio_rustls::TlsAcceptor::from(Arc::new(config)))
+}
+
+#[tokio::test]
+async fn a_server_is_trusted_by_its_certificate_and_by_no_other() {
+    let cluster = FakeCluster::new(1, "91.7");
+    cluster.formed().await;
+    let (pem, acceptor) = certificate(&cluster.ips);
+    cluster.listen(Some(&acceptor)).await;
+    let registry = || Registry::new(Arc::new(Neo4rsDriver), resolver(), Limits::default());
+    let trusting = |pem: &str| {
+        let mut target = cluster.target();
+        target.tls = Some(TlsTrust { ca_pem: pem.into() });
+        registry().cluster(target)
+    };
+    assert_eq!(trusting(&pem).servers().await.unwrap().len(), 1);
+    let (other, _) = certificate(&cluster.ips);
+    let error = trusting(&other).servers().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Tls, "{error}");
+    let (elsewhere, acceptor) = certificate(&["127.91.8.9".to_owned()]);
+    let wrong_name = FakeCluster::new(1, "91.8");
+    wrong_name.formed().await;
+    wrong_name.listen(Some(&acceptor)).await;
+    let mut target = wrong_name.target();
+    target.tls = Some(TlsTrust {
+        ca_pem: elsewhere.as_str().into(),
+    });
+    let error = registry().cluster(target).servers().await.unwrap_err();
+    assert_eq!(
+        error.kind,
+        ErrorKind::Tls,
+        "the certificate is for another address: {error}"
+    );
+    // Without TLS, a server that wants it never gets as far as the password.
+    let error = registry().cluster(cluster.target()).servers().await.unwrap_err();
+    assert!(
+        matches!(error.kind, ErrorKind::Connect | ErrorKind::Protocol),
+        "{error:?}"
+    );
 }

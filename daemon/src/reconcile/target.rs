@@ -14,7 +14,7 @@ use neo4j_operator_crds::{
 
 use super::{Context, ErrorType, Failure, MANAGER, Requests};
 use crate::{
-    cache::{Custom, PodView, ReadError, SecretMeta, Select, StatefulSetView},
+    cache::{Custom, Meta, PodView, ReadError, SecretMeta, Select, StatefulSetView},
     neo4j::{BoltError, ClusterTarget, Credentials, EndpointResolver, Member, TlsTrust},
 };
 
@@ -225,7 +225,6 @@ pub async fn observe(
         labels: labels.clone(),
     };
     let labelled = Select::Labels(labels);
-    let certificate = certificate_secret(name, &object.spec);
     let (sets, pods, credentials, tls) = futures::try_join!(
         async {
             Ok(context
@@ -234,19 +233,13 @@ pub async fn observe(
                 .await?)
         },
         async { Ok(context.cache.list::<PodView>(namespace, &labelled, requests).await?) },
-        read_login(context, cluster, &object.spec, requests),
         async {
-            match &certificate {
-                None => Ok(None),
-                Some(secret) => match context.cache.secret(namespace, secret, requests).await? {
-                    Some(data) => trust(secret, &data).map(Some),
-                    None => Err(TargetError::Certificate {
-                        name: secret.clone(),
-                        why: "it does not exist".to_owned(),
-                    }),
-                },
-            }
+            let secret = operator_auth_secret(name);
+            let known_good = context.cache.get::<SecretMeta>(namespace, &secret, requests).await?;
+            let known_good = known_good.as_ref().map(|secret| &secret.metadata);
+            observe_login(context, identity, &object.spec, known_good, requests).await
         },
+        observe_trust(context, identity, &object.spec, requests),
     )?;
     let sets: Vec<&str> = sets.iter().map(|set| &*set.metadata.uid).collect();
     let pods = pods.iter().map(|pod| MemberPod {
@@ -259,32 +252,81 @@ pub async fn observe(
     Ok(target(identity, members, credentials, tls))
 }
 
-/// The login that was seen working, else the administrator's.
-async fn read_login(
+/// The login that was seen working, else the administrator's. `known_good` is the Secret C-operator-auth, if
+/// there is one. A Secret that did not change is not read again.
+pub async fn observe_login(
     context: &Context,
-    cluster: &Custom<Neo4jEnterpriseCluster>,
+    cluster: ClusterIdentity<'_>,
     spec: &Neo4jEnterpriseClusterSpec,
+    known_good: Option<&Meta>,
     requests: &Requests,
 ) -> Result<Credentials, TargetError> {
-    let namespace = &*cluster.meta.namespace;
-    let known_good = operator_auth_secret(&cluster.meta.name);
-    let meta = context
-        .cache
-        .get::<SecretMeta>(namespace, &known_good, requests)
-        .await?;
     // A Secret of that name that somebody else made says nothing about the servers' password.
-    let ours = meta.is_some_and(|secret| {
-        let labels = &secret.metadata.labels;
-        labels.has("app.kubernetes.io/managed-by", MANAGER) && labels.has(CLUSTER_LABEL, &cluster.meta.name)
+    let ours = known_good.filter(|secret| {
+        secret.labels.has("app.kubernetes.io/managed-by", MANAGER) && secret.labels.has(CLUSTER_LABEL, cluster.name)
     });
-    if ours && let Some(data) = context.cache.secret(namespace, &known_good, requests).await? {
-        return login(&known_good, &data);
+    if let Some(secret) = ours
+        && let Some(credentials) = login_of(context, cluster, secret, requests).await?
+    {
+        return Ok(credentials);
     }
     let admin = spec.admin_secret();
-    match context.cache.secret(namespace, admin, requests).await? {
-        Some(data) => login(admin, &data),
-        None => Err(TargetError::AuthSecretMissing(admin.to_owned())),
+    let missing = || TargetError::AuthSecretMissing(admin.to_owned());
+    let secret = context
+        .cache
+        .get::<SecretMeta>(cluster.namespace, admin, requests)
+        .await?;
+    let secret = secret.ok_or_else(missing)?;
+    login_of(context, cluster, &secret.metadata, requests)
+        .await?
+        .ok_or_else(missing)
+}
+
+async fn login_of(
+    context: &Context,
+    cluster: ClusterIdentity<'_>,
+    secret: &Meta,
+    requests: &Requests,
+) -> Result<Option<Credentials>, TargetError> {
+    let keyring = context.neo4j.keyring();
+    if let Some(known) = keyring.login(cluster.uid, &secret.name, &secret.resource_version) {
+        return Ok(Some(known));
     }
+    let Some(data) = context.cache.secret(cluster.namespace, &secret.name, requests).await? else {
+        return Ok(None);
+    };
+    let credentials = login(&secret.name, &data)?;
+    keyring.keep_login(cluster.uid, &secret.name, &secret.resource_version, credentials.clone());
+    Ok(Some(credentials))
+}
+
+/// What the servers' certificates are checked against; `None` where the cluster does not encrypt.
+pub async fn observe_trust(
+    context: &Context,
+    cluster: ClusterIdentity<'_>,
+    spec: &Neo4jEnterpriseClusterSpec,
+    requests: &Requests,
+) -> Result<Option<TlsTrust>, TargetError> {
+    let Some(name) = certificate_secret(cluster.name, spec) else {
+        return Ok(None);
+    };
+    let missing = || TargetError::Certificate {
+        name: name.clone(),
+        why: "it does not exist".to_owned(),
+    };
+    let secret = context
+        .cache
+        .get::<SecretMeta>(cluster.namespace, &name, requests)
+        .await?;
+    let version = &secret.ok_or_else(missing)?.metadata.resource_version;
+    let keyring = context.neo4j.keyring();
+    if let Some(known) = keyring.trust(cluster.uid, &name, version) {
+        return Ok(Some(known));
+    }
+    let data = context.cache.secret(cluster.namespace, &name, requests).await?;
+    let trust = trust(&name, &data.ok_or_else(missing)?)?;
+    keyring.keep_trust(cluster.uid, &name, version, trust.clone());
+    Ok(Some(trust))
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ async fn drop_database(
             Err(TargetError::ClusterNotFound(_) | TargetError::ClusterDeleting(_)) => return Ok(Some(true)),
             Err(error) => return Err(error.to_string()),
         };
-        let client = observe::client(context, &cluster, run.id(), &requests)
+        let client = observe::client(context, key, &cluster, run.id(), &requests)
             .await
             .map_err(|error| error.to_string())?;
         if client.target().members.is_empty() {

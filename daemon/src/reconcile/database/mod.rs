@@ -157,7 +157,7 @@ impl DatabaseReconciler {
         if let Some(state) = refused_by_version(resource, &cluster) {
             return Ok(ended(state, findings));
         }
-        match observe::client(context, &cluster, run.id(), &requests).await {
+        match observe::client(context, key, &cluster, run.id(), &requests).await {
             Ok(client) => reach(context, resource, &client, findings, run).await,
             Err(error) => Ok(ended(unusable(error)?, findings)),
         }

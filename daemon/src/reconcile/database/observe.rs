@@ -149,10 +149,16 @@ pub(super) fn is_formed(cluster: &Custom<Neo4jEnterpriseCluster>) -> bool {
 /// Commands on a cluster.
 pub(super) async fn client(
     context: &Context,
+    key: &Key,
     cluster: &Custom<Neo4jEnterpriseCluster>,
     reconcile_id: &str,
     requests: &Requests,
 ) -> Result<ClusterClient, TargetError> {
+    if let Ok(object) = &cluster.object
+        && let Some(secret) = target::certificate_secret(&cluster.meta.name, &object.spec)
+    {
+        context.cache.refers(key, Kind::Secret, &key.namespace, &secret);
+    }
     let target = target::observe(context, cluster, requests).await?;
     Ok(context.neo4j.cluster(target).for_reconcile(reconcile_id))
 }
