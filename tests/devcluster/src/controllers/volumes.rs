@@ -30,6 +30,8 @@ pub const DEFAULT_CLASS: &str = "standard";
 const PROVISIONER: &str = "devcluster.neo4j.com/volumes";
 const IS_DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 const IN_USE: &str = "kubernetes.io/pvc-protection";
+/// The server puts it on every volume; what no claim uses is let go.
+const VOLUME_IN_USE: &str = "kubernetes.io/pv-protection";
 
 struct Binder {
     context: Context,
@@ -336,6 +338,15 @@ impl Binder {
             if policy == Some("Retain") {
                 self.set_phase(&volume, "Released").await?;
             } else {
+                let kept: Vec<_> = volume
+                    .metadata
+                    .finalizers
+                    .iter()
+                    .flatten()
+                    .filter(|f| *f != VOLUME_IN_USE)
+                    .collect();
+                let body = json!({ "metadata": { "finalizers": kept } });
+                self.volumes.merge(&*volume, body, false).await?;
                 self.volumes.delete(&*volume, Deletion::default()).await?;
             }
         }

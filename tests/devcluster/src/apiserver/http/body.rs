@@ -74,17 +74,15 @@ fn excerpt(bytes: &[u8]) -> String {
 
 fn yaml(bytes: &[u8]) -> Result<Decoded, String> {
     // JSON is YAML, and reading it as JSON also finds duplicate keys.
-    match json(bytes) {
-        Ok(decoded) => Ok(decoded),
-        Err(_) => {
-            let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
-            let value = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
-            Ok(Decoded {
-                value,
-                duplicates: Vec::new(),
-            })
-        }
+    if let Ok(decoded) = json(bytes) {
+        return Ok(decoded);
     }
+    let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+    let value = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
+    Ok(Decoded {
+        value,
+        duplicates: Vec::new(),
+    })
 }
 
 fn json(bytes: &[u8]) -> Result<Decoded, String> {

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     super::{
         kinds::{Catalog, Resource},
-        registry::{Stop, scale},
+        registry::scale,
     },
     Reply,
     reply::{self, json as json_reply},
@@ -40,6 +40,9 @@ fn subresources(resource: &Resource) -> Vec<Below> {
     let mut out = Vec::new();
     if resource.is("namespaces") {
         out.push(below("finalize", &["update"], false));
+    }
+    if resource.is("pods") {
+        out.push(below("binding", &["create"], false));
     }
     if resource.status {
         out.push(below("status", VERBS, false));
@@ -80,7 +83,13 @@ fn aggregated_resource(resource: &Resource) -> Value {
     }
     let below: Vec<Value> = subresources(resource)
         .into_iter()
-        .map(|b| json!({"subresource": b.name, "responseKind": response_kind(resource, b.scale), "verbs": b.verbs}))
+        .map(|b| {
+            let mut kind = response_kind(resource, b.scale);
+            if b.name == "binding" {
+                kind["kind"] = json!("Binding");
+            }
+            json!({"subresource": b.name, "responseKind": kind, "verbs": b.verbs})
+        })
         .collect();
     if !below.is_empty() {
         out["subresources"] = json!(below);
@@ -162,22 +171,22 @@ pub(super) fn groups(catalog: &Catalog, form: Discovery) -> Reply {
 }
 
 /// `/apis/GROUP`.
-pub(super) fn group(catalog: &Catalog, name: &str) -> Result<Reply, Stop> {
+pub(super) fn group(catalog: &Catalog, name: &str) -> Reply {
     let groups = catalog.groups();
     let Some(versions) = groups.get(name).filter(|_| !name.is_empty()) else {
-        return Ok(reply::not_found());
+        return reply::not_found();
     };
     let mut document = group_object(name, versions);
     document["kind"] = json!("APIGroup");
     document["apiVersion"] = json!("v1");
-    Ok(json_reply(200, &document))
+    json_reply(200, &document)
 }
 
 /// `/api/v1` and `/apis/GROUP/VERSION`.
-pub(super) fn resources(catalog: &Catalog, group: &str, version: &str) -> Result<Reply, Stop> {
+pub(super) fn resources(catalog: &Catalog, group: &str, version: &str) -> Reply {
     let found = catalog.of(group, version);
     let Some(first) = found.first() else {
-        return Ok(reply::not_found());
+        return reply::not_found();
     };
     let mut resources = Vec::new();
     for resource in &found {
@@ -198,6 +207,9 @@ pub(super) fn resources(catalog: &Catalog, group: &str, version: &str) -> Result
                 "name": format!("{}/{}", resource.plural, below.name), "singularName": "",
                 "namespaced": resource.namespaced, "kind": resource.kind, "verbs": below.verbs,
             });
+            if below.name == "binding" {
+                entry["kind"] = json!("Binding");
+            }
             if below.scale {
                 entry["group"] = json!("autoscaling");
                 entry["version"] = json!("v1");
@@ -206,10 +218,10 @@ pub(super) fn resources(catalog: &Catalog, group: &str, version: &str) -> Result
             resources.push(entry);
         }
     }
-    Ok(json_reply(
+    json_reply(
         200,
         &json!({
             "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": first.api_version(), "resources": resources,
         }),
-    ))
+    )
 }

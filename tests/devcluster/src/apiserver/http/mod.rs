@@ -131,14 +131,12 @@ impl Door {
             ["version"] => json(200, &discovery::version(inner.minor)),
             ["api"] => discovery::core_versions(&catalog, form),
             ["apis"] => discovery::groups(&catalog, form),
-            ["api", version] => return discovery::resources(&catalog, "", version),
-            ["apis", group] => return discovery::group(&catalog, group),
-            ["apis", group, version] => return discovery::resources(&catalog, group, version),
+            ["api", version] => discovery::resources(&catalog, "", version),
+            ["apis", group] => discovery::group(&catalog, group),
+            ["apis", group, version] => discovery::resources(&catalog, group, version),
             ["openapi", "v3"] => json(200, &openapi::index(&catalog)),
-            ["openapi", "v3", "api", version] => return openapi::document(&catalog, "", version, inner.minor),
-            ["openapi", "v3", "apis", group, version] => {
-                return openapi::document(&catalog, group, version, inner.minor);
-            }
+            ["openapi", "v3", "api", version] => openapi::document(&catalog, "", version, inner.minor),
+            ["openapi", "v3", "apis", group, version] => openapi::document(&catalog, group, version, inner.minor),
             _ => reply::not_found(),
         })
     }
@@ -154,7 +152,7 @@ impl Door {
         record: &mut RequestRecord,
     ) -> Result<Reply, Stop> {
         let watch = params.flag("watch") && target.name.is_empty();
-        let verb = request::verb(&parts.method, &target.name, watch);
+        let verb = request::verb(&parts.method, target, watch);
         record.verb = verb.map_or_else(|| record.verb.clone(), str::to_owned);
         record.group.clone_from(&target.group);
         record.resource.clone_from(&target.plural);
@@ -164,7 +162,8 @@ impl Door {
         record.watch = watch;
         check_target(target, resource)?;
         let verb = verb.ok_or_else(Failure::method_not_allowed)?;
-        if !target.subresource.is_empty() && !matches!(verb, "get" | "update" | "patch") {
+        let binding = target.subresource == "binding";
+        if !target.subresource.is_empty() && !binding && !matches!(verb, "get" | "update" | "patch") {
             return Err(Failure::method_not_allowed().into());
         }
         if resource.namespaced && target.namespace.is_empty() && !matches!(verb, "list" | "watch") {
@@ -213,10 +212,14 @@ impl Door {
                     Arc::clone(&self.server.inner.clock),
                 ))
             }
+            "create" if binding => {
+                let body = body::object(&media, bytes, "Binding")?;
+                Ok(json(201, &registry.bind(&call, &body).await?))
+            }
             "create" => {
                 let body = body::object(&media, bytes, &resource.kind)?;
                 let written = registry.create(&call, body).await?;
-                record.name = super::registry::meta::text(&written.value, "name").to_owned();
+                super::registry::meta::text(&written.value, "name").clone_into(&mut record.name);
                 Ok(self.written(&call, written, form))
             }
             "update" => {
@@ -298,6 +301,7 @@ fn check_target(target: &ResourcePath, resource: &Resource) -> Result<(), Failur
         "status" => resource.status,
         "finalize" => resource.is("namespaces"),
         "scale" => scale::exists(resource),
+        "binding" => resource.is("pods"),
         _ => false,
     };
     if scope_fits && known {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     super::{
         kinds::{Catalog, Resource},
-        registry::{Stop, scale},
+        registry::scale,
         smd::types::{Patch, Relation, Scalar, Schema, TypeId},
     },
     Reply, reply,
@@ -44,10 +44,10 @@ fn hash(catalog: &Catalog, group: &str, version: &str) -> String {
 }
 
 /// One group and version.
-pub(super) fn document(catalog: &Catalog, group: &str, version: &str, minor: u16) -> Result<Reply, Stop> {
+pub(super) fn document(catalog: &Catalog, group: &str, version: &str, minor: u16) -> Reply {
     let resources = catalog.of(group, version);
     if resources.is_empty() {
-        return Ok(reply::not_found());
+        return reply::not_found();
     }
     let (mut paths, mut schemas) = (Map::new(), BTreeMap::new());
     for resource in resources {
@@ -60,7 +60,7 @@ pub(super) fn document(catalog: &Catalog, group: &str, version: &str, minor: u16
         "paths": paths,
         "components": {"schemas": schemas},
     });
-    Ok(reply::json(200, &document))
+    reply::json(200, &document)
 }
 
 /// `com.example.v1.Widget`; built-in kinds under names of their own.
@@ -162,8 +162,10 @@ impl Operation<'_> {
         self.write("patch", PATCH_QUERY, Some(Value::Object(content)))
     }
 
-    fn object_body(&self) -> Option<Value> {
-        Some(json!({"application/json": {"schema": reference(self.answer)}}))
+    /// An operation that takes a whole object.
+    fn put(&self, action: &str) -> Value {
+        let body = json!({"application/json": {"schema": reference(self.answer)}});
+        self.write(action, WRITE, Some(body))
     }
 }
 
@@ -192,21 +194,21 @@ fn add_paths(resource: &Resource, paths: &mut Map<String, Value>) {
         all,
         json!({
             "get": collection.write("list", LIST, None),
-            "post": object.write("post", WRITE, object.object_body()),
+            "post": object.put("post"),
         }),
     );
     paths.insert(
         one.clone(),
         json!({
             "get": object.write("get", &[], None),
-            "put": object.write("put", WRITE, object.object_body()),
+            "put": object.put("put"),
             "patch": object.patch(),
             "delete": object.write("delete", DELETE, None),
         }),
     );
     let below = json!({
         "get": object.write("get", &[], None),
-        "put": object.write("put", WRITE, object.object_body()),
+        "put": object.put("put"),
         "patch": object.patch(),
     });
     if resource.status {
@@ -220,34 +222,26 @@ fn add_paths(resource: &Resource, paths: &mut Map<String, Value>) {
 fn add_schemas(resource: &Resource, schemas: &mut BTreeMap<String, Value>) {
     let name = component(resource);
     let marks = |kind: &str| json!([{"group": resource.group, "version": resource.version, "kind": kind}]);
-    let mut schema = match &resource.custom {
-        Some(custom) => {
-            let mut schema = custom.openapi.clone();
-            for (field, below) in [
-                ("apiVersion", json!({"type": "string"})),
-                ("kind", json!({"type": "string"})),
-                ("metadata", json!({"type": "object"})),
-            ] {
-                schema["properties"][field] = below;
-            }
-            schema
+    let mut schema = if let Some(custom) = &resource.custom {
+        let mut schema = custom.openapi.clone();
+        for (field, below) in [
+            ("apiVersion", json!({"type": "string"})),
+            ("kind", json!({"type": "string"})),
+            ("metadata", json!({"type": "object"})),
+        ] {
+            schema["properties"][field] = below;
         }
-        None => {
-            let mut writer = Writer {
-                schema: &resource.types.schema,
-                names: resource
-                    .types
-                    .schema
-                    .names
-                    .iter()
-                    .map(|(n, id)| (*id, n.as_str()))
-                    .collect(),
-                wanted: BTreeSet::new(),
-            };
-            let root = writer.write(resource.types.root);
-            writer.finish(schemas);
-            root
-        }
+        schema
+    } else {
+        let table = &resource.types.schema;
+        let mut writer = Writer {
+            schema: table,
+            names: table.names.iter().map(|(n, id)| (*id, n.as_str())).collect(),
+            wanted: BTreeSet::new(),
+        };
+        let root = writer.write(resource.types.root);
+        writer.finish(schemas);
+        root
     };
     schema["x-kubernetes-group-version-kind"] = marks(&resource.kind);
     let list = json!({

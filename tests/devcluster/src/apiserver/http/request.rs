@@ -39,18 +39,18 @@ impl ResourcePath {
         let head = match parts.first()?.as_str() {
             "api" => 1,
             "apis" => {
-                out.group = parts.get(1)?.clone();
+                out.group.clone_from(parts.get(1)?);
                 2
             }
             _ => return None,
         };
-        out.version = parts.get(head)?.clone();
+        out.version.clone_from(parts.get(head)?);
         let mut rest = parts.split_off(head + 1);
         let in_namespace = rest.len() >= 3
             && rest[0] == "namespaces"
             && !(rest.len() == 3 && matches!(rest[2].as_str(), "status" | "finalize"));
         if in_namespace {
-            out.namespace = rest[1].clone();
+            out.namespace.clone_from(&rest[1]);
             rest.drain(..2);
         }
         let mut rest = rest.into_iter();
@@ -296,8 +296,11 @@ pub(super) fn discovery(headers: &HeaderMap) -> Discovery {
 }
 
 /// The verb of a request for a resource, as the API names it.
-pub(super) fn verb(method: &Method, name: &str, watch: bool) -> Option<&'static str> {
-    match (method, name.is_empty()) {
+pub(super) fn verb(method: &Method, target: &ResourcePath, watch: bool) -> Option<&'static str> {
+    if target.subresource == "binding" {
+        return (*method == Method::POST).then_some("create");
+    }
+    match (method, target.name.is_empty()) {
         (&Method::GET, true) if watch => Some("watch"),
         (&Method::GET, true) => Some("list"),
         (&Method::GET, false) => Some("get"),

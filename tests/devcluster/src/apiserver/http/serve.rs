@@ -15,6 +15,8 @@ use super::{super::Server, Door};
 const GRACE: Duration = Duration::from_secs(1);
 /// A client that does not finish its handshake, or the head of a request, in this time is cut off.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// More connections than this at a time are closed at once.
+const MAX_CONNECTIONS: usize = 4_096;
 
 pub(in crate::apiserver) async fn serve(server: Server, listener: TcpListener, shutdown: CancellationToken) {
     let Some(identity) = server.identity() else { return };
@@ -33,6 +35,10 @@ pub(in crate::apiserver) async fn serve(server: Server, listener: TcpListener, s
                 continue;
             }
         };
+        if connections.len() >= MAX_CONNECTIONS {
+            tracing::warn!(limit = MAX_CONNECTIONS, "too many connections: one is turned away");
+            continue;
+        }
         let (door, acceptor) = (Door::guarded(server.clone()), identity.acceptor.clone());
         connections.spawn(converse(stream, acceptor, door, shutdown.clone()));
     }

@@ -21,10 +21,14 @@ use super::{
 };
 
 mod addresses;
+mod binding;
 mod decode;
 mod definitions;
 mod delete;
 mod events;
+mod expiry;
+#[cfg(test)]
+mod faults_tests;
 pub(super) mod meta;
 pub(super) mod patch;
 pub(super) mod present;
@@ -115,6 +119,7 @@ pub(super) struct Registry {
     writes: AtomicU64,
     commits: AtomicU64,
     watchers: AtomicU64,
+    expiry: expiry::Expiry,
 }
 
 impl Registry {
@@ -129,6 +134,7 @@ impl Registry {
             writes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             watchers: AtomicU64::new(0),
+            expiry: expiry::Expiry::default(),
         };
         registry.bootstrap();
         registry

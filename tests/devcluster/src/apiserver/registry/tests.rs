@@ -280,3 +280,116 @@ async fn foreground_and_orphan_wait_as_finalizers() {
         assert!(maps.get_opt("a").await.unwrap().is_none());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_is_bound_once() {
+    let (_server, client) = server();
+    let pods: Api<Pod> = Api::default_namespaced(client);
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }))
+    .unwrap();
+    pods.create(&PostParams::default(), &pod).await.unwrap();
+    let bind = |node: &str| {
+        let body = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": node}});
+        let request = Request::post("/api/v1/namespaces/default/pods/p/binding").body(body.to_string().into_bytes());
+        request.unwrap()
+    };
+    let client = pods.clone().into_client();
+    client.request::<Value>(bind("n")).await.unwrap();
+    assert_eq!(code(client.request::<Value>(bind("m")).await), 409);
+    let bound = pods.get("p").await.unwrap();
+    assert_eq!(bound.spec.unwrap().node_name.as_deref(), Some("n"));
+    assert_eq!(bound.status.unwrap().conditions.unwrap()[0].type_, "PodScheduled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_kept_for_an_hour_and_read_in_both_versions() {
+    let clock = std::sync::Arc::new(crate::apiserver::ManualClock::new(
+        "2026-01-01T00:00:00Z".parse().unwrap(),
+    ));
+    let server = Server::new(Options {
+        clock: std::sync::Arc::clone(&clock) as _,
+        ..Options::default()
+    });
+    let client = server.client("default");
+    let event = |name: &str| -> k8s_openapi::api::core::v1::Event {
+        serde_json::from_value(json!({
+            "metadata": {"name": name}, "reason": "r", "message": "m", "type": "Normal",
+            "involvedObject": {"kind": "ConfigMap", "name": "c", "namespace": "default"},
+        }))
+        .unwrap()
+    };
+    let events: Api<k8s_openapi::api::core::v1::Event> = Api::default_namespaced(client.clone());
+    events.create(&PostParams::default(), &event("old")).await.unwrap();
+    let newer: Api<k8s_openapi::api::events::v1::Event> = Api::default_namespaced(client);
+    let same = newer.get("old").await.unwrap();
+    assert_eq!(
+        (same.note.as_deref(), same.regarding.unwrap().name.as_deref()),
+        (Some("m"), Some("c"))
+    );
+    clock.set("2026-01-01T02:00:00Z".parse().unwrap());
+    events.create(&PostParams::default(), &event("new")).await.unwrap();
+    let fields = ListParams::default().fields("involvedObject.name=c");
+    let left = events.list(&fields).await.unwrap();
+    assert_eq!(left.items.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_definition_goes_after_its_instances_and_takes_its_resource_along() {
+    let (_server, client) = server();
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let things = "/apis/example.com/v1/namespaces/default/things";
+    let send = |method: &str, path: String, body: Value| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(
+                "content-type",
+                if method == "PATCH" {
+                    "application/merge-patch+json"
+                } else {
+                    "application/json"
+                },
+            )
+            .body(body.to_string().into_bytes())
+            .unwrap();
+        client.request::<Value>(request)
+    };
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+            }}}],
+        },
+    });
+    send("POST", definitions.into(), definition).await.unwrap();
+    let thing = json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t", "finalizers": ["example.com/f"]}});
+    send("POST", things.into(), thing.clone()).await.unwrap();
+    send("DELETE", format!("{definitions}/things.example.com"), json!({}))
+        .await
+        .unwrap();
+    let going = send("GET", format!("{definitions}/things.example.com"), Value::Null)
+        .await
+        .unwrap();
+    assert_eq!(
+        going["metadata"]["finalizers"][0],
+        "customresourcecleanup.apiextensions.k8s.io"
+    );
+    assert_eq!(code(send("POST", things.into(), thing).await), 405);
+    send(
+        "PATCH",
+        format!("{things}/t"),
+        json!({"metadata": {"finalizers": null}}),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        code(send("GET", format!("{definitions}/things.example.com"), Value::Null).await),
+        404
+    );
+    assert_eq!(code(send("GET", things.into(), Value::Null).await), 404);
+}

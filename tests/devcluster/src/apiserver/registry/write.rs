@@ -80,7 +80,7 @@ impl Registry {
             let (new, warnings) = self.changed(call, &old, input)?;
             let explicit = check_version(call, input, &seen, &new)?;
             check_uid(call, input, &old, &new)?;
-            let (value, committed) = match self.conclude(call, &seen, &old, new)? {
+            let (value, committed) = match conclude(call, &old, new)? {
                 Step::Nothing => {
                     return Ok(Written {
                         value: old,
@@ -225,6 +225,9 @@ impl Registry {
             match self.store.create(call.key_of(&name), present::stored(resource, new)) {
                 Ok(object) => {
                     definitions::created(self, resource, &object);
+                    if resource.is("events") {
+                        self.expiry.sweep(&self.store, self.clock.now());
+                    }
                     self.after_commit(call).await?;
                     let value = present::shown(resource, &object);
                     return Ok(Written {
@@ -279,47 +282,47 @@ impl Registry {
         smd::track_update(Some(old), &mut new, writer, &resource.types);
         Ok((new, warnings))
     }
+}
 
-    /// Applies the rules of updates, and decides what is to be done.
-    fn conclude(&self, call: &Call, seen: &Object, old: &Value, mut new: Value) -> Result<Step, Failure> {
-        let resource = &call.resource;
-        for field in [
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "generation",
-            "selfLink",
-            "resourceVersion",
-        ] {
+/// Applies the rules of updates, and decides what is to be done.
+fn conclude(call: &Call, old: &Value, mut new: Value) -> Result<Step, Failure> {
+    let resource = &call.resource;
+    for field in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "selfLink",
+        "resourceVersion",
+    ] {
+        meta::copy(old, &mut new, field);
+    }
+    for field in ["uid", "creationTimestamp", "namespace"] {
+        if meta::text(&new, field).is_empty() {
             meta::copy(old, &mut new, field);
         }
-        for field in ["uid", "creationTimestamp", "namespace"] {
-            if meta::text(&new, field).is_empty() {
-                meta::copy(old, &mut new, field);
-            }
-        }
-        match call.subresource.as_str() {
-            "" | "scale" => rules::prepare_update(resource, old, &mut new),
-            part => {
-                let field = if part == "finalize" { "spec" } else { "status" };
-                let mut only = old.clone();
-                rules::copy_field(&new, &mut only, field);
-                for field in ["managedFields", "uid", "creationTimestamp"] {
-                    meta::copy(&new, &mut only, field);
-                }
-                new = only;
-            }
-        }
-        let errors = rules::validate(resource, Some(old), &new);
-        check_errors(resource, &call.name, &errors)?;
-        check_size(&new)?;
-        if rules::may_go(resource, &new) {
-            return Ok(Step::Delete(new));
-        }
-        if smd::same_but_times(old, &new) && seen.resource_version > 0 {
-            return Ok(Step::Nothing);
-        }
-        Ok(Step::Store(new))
     }
+    match call.subresource.as_str() {
+        "" | "scale" => rules::prepare_update(resource, old, &mut new),
+        part => {
+            let field = if part == "finalize" { "spec" } else { "status" };
+            let mut only = old.clone();
+            rules::copy_field(&new, &mut only, field);
+            for field in ["managedFields", "uid", "creationTimestamp"] {
+                meta::copy(&new, &mut only, field);
+            }
+            new = only;
+        }
+    }
+    let errors = rules::validate(resource, Some(old), &new);
+    check_errors(resource, &call.name, &errors)?;
+    check_size(&new)?;
+    if rules::may_go(resource, &new) {
+        return Ok(Step::Delete(new));
+    }
+    if smd::same_but_times(old, &new) {
+        return Ok(Step::Nothing);
+    }
+    Ok(Step::Store(new))
 }
 
 fn check_errors(resource: &Resource, name: &str, errors: &[FieldError]) -> Result<(), Failure> {
@@ -408,7 +411,8 @@ fn check_namespace(call: &Call, value: &mut Value) -> Result<(), Failure> {
 fn check_name(call: &Call, value: &mut Value) -> Result<(), Failure> {
     for (field, wanted) in [("name", &call.name), ("namespace", &call.namespace)] {
         let given = meta::text(value, field);
-        if !given.is_empty() && given != wanted && !(field == "namespace" && !call.resource.namespaced) {
+        let counts = field == "name" || call.resource.namespaced;
+        if counts && !given.is_empty() && given != wanted {
             return Err(Failure::bad_request(format!(
                 "the {field} of the object ({given}) does not match the {field} on the URL ({wanted})"
             )));
