@@ -198,6 +198,11 @@ impl FakeNeo4j {
         self.cluster(namespace, name).with(|cluster, _| cluster.load = load);
     }
 
+    /// Whether a server, by pod name, IP or host, takes connections.
+    pub fn serves(&self, server: &str) -> bool {
+        self.process(server).is_some_and(|process| process.is_ready())
+    }
+
     /// Ends the process of a Neo4j pod, as if it had crashed. False: there is none.
     pub fn crash(&self, pod: &str) -> bool {
         let process = self.process(pod);

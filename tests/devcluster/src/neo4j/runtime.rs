@@ -15,7 +15,7 @@ use super::{
     fake::{FakeNeo4j, Slot},
     metrics_port,
     model::SYSTEM,
-    pod::{Failed, Kind, Reader},
+    pod::{Failed, Kind, Reader, Server as ServerStart},
     process::Process as Server,
 };
 use crate::controllers::runtime::{Exit, IssuedCertificate, Process, Runtime, StartError};
@@ -60,27 +60,60 @@ impl FakeNeo4j {
                 return Ok(());
             }
         };
-        let tls = match server.tls.map(|tls| acceptor(&tls.certificate, &tls.key)).transpose() {
+        if let Some(message) = self.launch(uid(pod), cluster, pool, server).await? {
+            self.exits(pod, message);
+        }
+        Ok(())
+    }
+
+    /// Starts a server without a pod object: for tests that need a cluster and no Kubernetes. Its address is that of a pod of this
+    /// name; it serves TLS where there is a certificate.
+    pub async fn boot(
+        self: &Arc<Self>,
+        namespace: &str,
+        cluster: &str,
+        pool: &str,
+        server: ServerStart,
+    ) -> Result<IpAddr, StartError> {
+        let cluster = format!("{namespace}/{cluster}");
+        let name = server.boot.pod.clone();
+        let ip = self.address_of(&cluster, &name, Some(pool))?;
+        match self
+            .launch(&format!("{namespace}/{name}"), &cluster, pool, server)
+            .await?
+        {
+            None => Ok(ip),
+            Some(message) => Err(refused("Error", message)),
+        }
+    }
+
+    /// Boots a server in the model and runs its process; a message says why it ended at once.
+    async fn launch(
+        self: &Arc<Self>,
+        uid: &str,
+        cluster: &str,
+        pool: &str,
+        server: ServerStart,
+    ) -> Result<Option<String>, StartError> {
+        let tls = server.tls.map(|tls| acceptor(&tls.certificate, &tls.key)).transpose();
+        let tls = match tls {
             Ok(tls) => tls,
-            Err(error) => {
-                self.exits(pod, format!("Failed to load SSL policy 'bolt': {error}"));
-                return Ok(());
-            }
+            Err(error) => return Ok(Some(format!("Failed to load SSL policy 'bolt': {error}"))),
         };
-        let name = pod.metadata.name.clone().unwrap_or_default();
+        let name = server.boot.pod.clone();
         let ip = self.address_of(cluster, &name, Some(pool))?;
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
         let _one_at_a_time = self.boots.lock().await;
         self.forget_lost_volumes(cluster, &server.boot.volume).await?;
         let handle = self.cluster_or_new(cluster);
+        let namespace = cluster.split('/').next().unwrap_or_default();
         self.remember_volume(&server.boot.volume, namespace, server.claim);
         let names = vec![name, server.boot.host.clone(), ip.to_string()];
         let version = server.boot.version.clone();
         let id = handle.with(|cluster, now| cluster.process_started(server.boot, now));
         let process = Server::new(id, handle, names, &version);
-        self.place(uid(pod), Slot::Server(Arc::clone(&process)));
-        tokio::spawn(run(Arc::clone(self), process, uid(pod).to_owned(), ip, tls));
-        Ok(())
+        self.place(uid, Slot::Server(Arc::clone(&process)));
+        tokio::spawn(run(Arc::clone(self), process, uid.to_owned(), ip, tls));
+        Ok(None)
     }
 
     /// The process starts and ends at once, saying why.

@@ -76,17 +76,16 @@ impl Boot {
             names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
         };
         ServerOptions {
-            mode_constraint: self.mode_constraint(),
+            mode_constraint: Some(self.mode_constraint()),
             allowed: list("initial.server.allowed_databases"),
             denied: list("initial.server.denied_databases"),
             tags: list("initial.server.tags"),
         }
     }
 
-    fn mode_constraint(&self) -> Option<String> {
-        self.settings
-            .get("initial.server.mode_constraint")
-            .map(|mode| mode.to_ascii_uppercase())
+    fn mode_constraint(&self) -> String {
+        let mode = self.settings.get("initial.server.mode_constraint");
+        mode.map_or_else(|| "NONE".to_owned(), |mode| mode.to_ascii_uppercase())
     }
 
     /// Hosts in the discovery list; `None`: there is none, and the server stands alone.
@@ -310,6 +309,8 @@ impl Cluster {
         let id = self.find_server(name)?;
         if let Some(server) = self.servers.get_mut(&id) {
             server.options = options.clone();
+            // ALTER replaces all options: what is not said is as if it had never been.
+            server.options.mode_constraint.get_or_insert_with(|| "NONE".to_owned());
         }
         Ok(())
     }
