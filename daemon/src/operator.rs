@@ -331,7 +331,8 @@ fn context(
             read_only,
             ..executor::Options::default()
         },
-    );
+    )
+    .telling(cache.clone());
     let (events, writer) = Events::new(executor.clone(), Arc::clone(&clock));
     tasks.spawn(writer.run());
     let cluster_domain: Arc<str> = settings.cluster_domain.as_str().into();

@@ -80,6 +80,7 @@ impl<V: View> Pump<V> {
         let seen = match &applied.before {
             // In the first list everything is new; later, what a list brings was missed while nobody watched.
             None if mark == Some(1) => Seen::Listed,
+            None if applied.echo => Seen::Echo,
             None => Seen::Appeared,
             Some(before) if before.meta().generation != after.meta().generation => Seen::Changed,
             Some(_) if applied.echo => Seen::Echo,

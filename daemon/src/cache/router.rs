@@ -401,4 +401,6 @@ impl Router {
 }
 
 #[cfg(test)]
+mod embedded;
+#[cfg(test)]
 mod tests;
