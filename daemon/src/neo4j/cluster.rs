@@ -225,9 +225,11 @@ impl ClusterClient {
             match self.execute_on(member, command).await {
                 Ok(rows) => return Ok(rows),
                 Err(error) if !error.another_server_may_answer() => return Err(error),
-                Err(error) => {
-                    first.get_or_insert(error);
+                // "No such host" is the answer only if every server says so: a release may hang on it.
+                Err(error) if first.as_ref().is_none_or(|known| known.kind == ErrorKind::HostNotFound) => {
+                    first = Some(error);
                 }
+                Err(_) => {}
             }
             if began.elapsed() > READ_TOTAL {
                 break;
@@ -268,7 +270,10 @@ impl ClusterClient {
             let leader = match self.leader().await {
                 Ok(leader) if !asked.contains(&leader.pod) && asked.len() < LEADERS_TRIED => leader,
                 Ok(_) => return Err(first.unwrap_or_else(no_leader)),
-                Err(error) => return Err(first.unwrap_or(error)),
+                Err(error) => {
+                    let told = first.filter(|known| known.kind != ErrorKind::HostNotFound);
+                    return Err(told.unwrap_or(error));
+                }
             };
             let error = match self.execute_on(&leader, command).await {
                 Ok(rows) => return Ok(rows),

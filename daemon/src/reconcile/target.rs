@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Label with the name of the cluster, on its StatefulSets and pods.
-const CLUSTER_LABEL: &str = "neo4j.com/cluster";
+pub(crate) const CLUSTER_LABEL: &str = "neo4j.com/cluster";
 
 /// The data of a Secret.
 pub type SecretData = BTreeMap<String, Vec<u8>>;

@@ -16,12 +16,16 @@ use neo4j_operator_shared::{
 
 use super::{
     FORCE_DELETE, act,
-    observe::{self, Resource},
+    observe::{self, Freshness, Resource},
     status, write_status,
 };
 use crate::{
+    cache::{PodView, Select},
     neo4j::{BoltError, ErrorKind},
-    reconcile::{Context, Done, EventReason, Failure, Key, Phase, Run, target::TargetError},
+    reconcile::{
+        Context, Done, EventReason, Failure, Key, Phase, Run,
+        target::{self, TargetError},
+    },
 };
 
 /// After a DROP, until the database is gone.
@@ -95,7 +99,7 @@ async fn fate(context: &Context, resource: &Resource, run: &Run) -> Result<Fate,
     if !resource.claimed() {
         return leave("this resource never claimed it");
     }
-    let rivals = observe::rivals(context, resource, run.requests()).await?;
+    let rivals = observe::rivals(context, resource, Freshness::Live, run.requests()).await?;
     if let Some(rival) = rivals.first() {
         return Ok(Fate::Leave(format!("{} wants it too", rival.meta.name)));
     }
@@ -113,8 +117,9 @@ async fn drop_database(
     let name = resource.database();
     run.phase(Phase::Bolt);
     let requests = run.requests().clone();
+    let cluster_ref = &resource.object.spec.cluster_ref;
     let dropped = async {
-        let cluster = match observe::cluster(context, key, &resource.object.spec.cluster_ref, &requests).await {
+        let cluster = match observe::cluster(context, key, cluster_ref, Freshness::Live, &requests).await {
             Ok(cluster) => cluster,
             Err(TargetError::ClusterNotFound(_) | TargetError::ClusterDeleting(_)) => return Ok(Some(true)),
             Err(error) => return Err(error.to_string()),
@@ -123,8 +128,17 @@ async fn drop_database(
             .await
             .map_err(|error| error.to_string())?;
         if client.target().members.is_empty() {
-            // Every pod was listed and there is none: nobody could be asked, now or later.
-            return Ok(Some(true));
+            // Nobody can be asked, now or later, if the server too knows of no pod.
+            let labels = Select::Labels(vec![(target::CLUSTER_LABEL.to_owned(), cluster_ref.clone())]);
+            let pods = context
+                .cache
+                .live_list::<PodView>(&key.namespace, &labels, &requests)
+                .await;
+            return match pods {
+                Ok(pods) if pods.is_empty() => Ok(Some(true)),
+                Ok(_) => Err("none of the cluster's pods is known to be a member yet".to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
         }
         match client.drop_database(&name).await {
             Ok(()) => {}

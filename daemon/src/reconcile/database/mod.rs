@@ -28,7 +28,7 @@ use neo4j_operator_crds::{
 use neo4j_operator_shared::{Kind, reconciles::Outcome};
 
 use self::{
-    observe::Resource,
+    observe::{Freshness, Resource},
     plan::{Input, Plan, State},
     status::{Findings, Held, Seen},
 };
@@ -137,7 +137,7 @@ impl DatabaseReconciler {
             return Ok(ended(state, findings));
         }
         let requests = run.requests().clone();
-        let rivals = observe::rivals(context, resource, &requests).await?;
+        let rivals = observe::rivals(context, resource, Freshness::Cached, &requests).await?;
         if let Some(elder) = observe::elder(resource, &rivals) {
             let message = format!("Neo4jDatabase {:?} owns this database", &*elder.meta.name);
             let state = State {
@@ -146,10 +146,11 @@ impl DatabaseReconciler {
             };
             return Ok(ended(state, findings));
         }
-        let cluster = match observe::cluster(context, key, &resource.object.spec.cluster_ref, &requests).await {
+        let cluster_ref = &resource.object.spec.cluster_ref;
+        let cluster = match observe::cluster(context, key, cluster_ref, Freshness::Cached, &requests).await {
             Ok(cluster) if observe::is_formed(&cluster) => cluster,
             Ok(_) => {
-                let message = format!("cluster {:?} is not formed yet", resource.object.spec.cluster_ref);
+                let message = format!("cluster {cluster_ref:?} is not formed yet");
                 return Ok(ended(State::pending("ClusterNotReady", message), findings));
             }
             Err(error) => return Ok(ended(unusable(error)?, findings)),

@@ -9,7 +9,7 @@ use neo4j_operator_shared::Kind;
 use serde_json::Value;
 
 use crate::{
-    cache::{Custom, Meta, ReadError},
+    cache::{Custom, Meta, ReadError, Select},
     neo4j::{BoltError, ClusterClient, DatabaseView, ServerRow, fold_databases},
     reconcile::{
         Context, Key, Requests, Subject,
@@ -80,18 +80,29 @@ pub(super) fn subject(meta: &Meta) -> Subject {
     }
 }
 
+/// How fresh an answer has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Freshness {
+    /// As the cache has it.
+    Cached,
+    /// As the server has it: for what cannot be taken back (K53).
+    Live,
+}
+
 /// The other living resources that want the same database of the same cluster.
 pub(super) async fn rivals(
     context: &Context,
     resource: &Resource,
+    freshness: Freshness,
     requests: &Requests,
 ) -> Result<Vec<Arc<Custom<Neo4jDatabase>>>, ReadError> {
     let spec = &resource.object.spec;
     let (cluster, database) = (&spec.cluster_ref, resource.database());
-    let mut found = context
-        .cache
-        .customs::<Neo4jDatabase>(&resource.meta().namespace, requests)
-        .await?;
+    let namespace = &resource.meta().namespace;
+    let mut found = match freshness {
+        Freshness::Cached => context.cache.customs::<Neo4jDatabase>(namespace, requests).await?,
+        Freshness::Live => context.cache.live_list(namespace, &Select::All, requests).await?,
+    };
     found.retain(|other| {
         // The raw spec, so that one that does not decode keeps its claim too.
         let same = |field: &str, value: &str| other.spec[field].as_str().map(canonical_name).as_deref() == Some(value);
@@ -121,16 +132,20 @@ pub(super) async fn cluster(
     context: &Context,
     key: &Key,
     name: &str,
+    freshness: Freshness,
     requests: &Requests,
 ) -> Result<Arc<Custom<Neo4jEnterpriseCluster>>, TargetError> {
-    context
-        .cache
-        .refers(key, Kind::Neo4jEnterpriseCluster, &key.namespace, name);
-    let cluster = context
-        .cache
-        .custom::<Neo4jEnterpriseCluster>(&key.namespace, name, requests)
-        .await?
-        .ok_or_else(|| TargetError::ClusterNotFound(name.to_owned()))?;
+    let (cache, namespace) = (&context.cache, &key.namespace);
+    cache.refers(key, Kind::Neo4jEnterpriseCluster, namespace, name);
+    let found = match freshness {
+        Freshness::Cached => cache.custom(namespace, name, requests).await?,
+        Freshness::Live => {
+            cache
+                .live::<Custom<Neo4jEnterpriseCluster>>(namespace, name, requests)
+                .await?
+        }
+    };
+    let cluster = found.ok_or_else(|| TargetError::ClusterNotFound(name.to_owned()))?;
     if cluster.meta.deleting.is_some() {
         return Err(TargetError::ClusterDeleting(name.to_owned()));
     }
