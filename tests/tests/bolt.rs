@@ -61,7 +61,7 @@ async fn world(sockets: bool) -> World {
         members.push(boot(&fake, ordinal).await);
     }
     let driver: Arc<dyn Driver> = if sockets {
-        Arc::new(Neo4rsDriver::default())
+        Arc::new(Neo4rsDriver)
     } else {
         Arc::new(ModelDriver(Arc::clone(&fake)))
     };

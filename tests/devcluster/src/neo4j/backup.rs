@@ -121,6 +121,12 @@ impl Arguments {
         })
     }
 
+    /// Where its artifacts are: on a volume, or in an object store that no volume holds.
+    fn folder(&self, volume: &str) -> (String, String) {
+        let volume = if self.is_folder() { volume } else { "" };
+        (volume.to_owned(), self.path.clone())
+    }
+
     /// Artifacts in an object store are not listed, by the real program neither.
     fn is_folder(&self) -> bool {
         !self.path.contains("://")
@@ -217,7 +223,7 @@ impl Backups {
         report: &mut BackupReport,
     ) {
         let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = folders.entry((volume.to_owned(), arguments.path.clone())).or_default();
+        let folder = folders.entry(arguments.folder(volume)).or_default();
         let mut failed = Vec::new();
         for source in sources {
             let parent = folder
@@ -262,7 +268,7 @@ impl Backups {
         }
     }
 
-    /// Files in a folder of a volume, in order.
+    /// Files in a folder of a volume, in order; in an object store the volume has no name.
     pub fn files(&self, volume: &str, path: &str) -> Vec<String> {
         let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = folders.get(&(volume.to_owned(), path.to_owned()));
@@ -408,6 +414,19 @@ mod tests {
             "the first chain of both databases, full and differential"
         );
         assert_eq!(backups.files("pvc", "/backups/b").len(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chain_in_an_object_store_goes_on_from_pod_to_pod_and_is_not_listed() {
+        let (backups, cluster) = (Backups::default(), cluster().await);
+        let to = FROM.replace("/backups/b", "s3://bucket/b/");
+        for (pod, kind) in [("one", "FULL"), ("two", "DIFF")] {
+            let arguments = arguments(&format!("{to} --type {kind} -- --include-metadata=all")).unwrap();
+            let exit = backups.run(&arguments, pod, &cluster, 64 << 20, None).await;
+            let report = BackupReport::from_message(&exit.message.unwrap()).unwrap();
+            assert_eq!((exit.code, report.artifacts.len()), (0, 0), "{report:?}");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,9 +6,12 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 
-use super::{load, process::Process};
+use super::{
+    load,
+    process::{Process, bind},
+};
 
 /// The metrics port of every server.
 pub const METRICS_PORT: u16 = 2004;
@@ -17,7 +20,7 @@ const MAX_CONNECTIONS: usize = 32;
 
 /// Serves until the process ends.
 pub async fn listen(process: Arc<Process>, ip: IpAddr) -> std::io::Result<()> {
-    let listener = TcpListener::bind((ip, METRICS_PORT)).await?;
+    let listener = bind(ip, METRICS_PORT).await?;
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {

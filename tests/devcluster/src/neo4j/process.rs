@@ -36,6 +36,8 @@ use super::{
 pub const BOLT_PORT: u16 = 7687;
 /// Connections that one server serves at once, like `server.bolt.thread_pool_max_size`.
 const MAX_CONNECTIONS: usize = 400;
+/// How often a port that is taken is tried again.
+const BIND_TRIES: u32 = 100;
 /// How often a starting process looks whether it may open its port.
 const START_STEP: Duration = Duration::from_millis(20);
 
@@ -156,7 +158,7 @@ impl Process {
 
     /// Opens the Bolt port, then serves until the process ends.
     pub async fn listen(self: Arc<Self>, ip: IpAddr, tls: Option<TlsAcceptor>) -> std::io::Result<()> {
-        let listener = TcpListener::bind(SocketAddr::new(ip, BOLT_PORT)).await?;
+        let listener = bind(ip, BOLT_PORT).await?;
         self.serve_bolt(listener, tls).await;
         Ok(())
     }
@@ -205,6 +207,20 @@ impl Process {
                     serve(stream, id, self, &abort).await;
                 }
             }
+        }
+    }
+}
+
+/// Opens a port. The process before this one may take a moment to let go of it.
+pub(super) async fn bind(ip: IpAddr, port: u16) -> std::io::Result<TcpListener> {
+    let mut tries = BIND_TRIES;
+    loop {
+        match TcpListener::bind(SocketAddr::new(ip, port)).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && tries > 0 => {
+                tries -= 1;
+                tokio::time::sleep(START_STEP).await;
+            }
+            bound => return bound,
         }
     }
 }
