@@ -38,10 +38,20 @@ impl StreamSlot {
 
 /// Checks a log level without installing anything.
 pub fn parse_level(text: &str) -> Result<EnvFilter, InvalidLevel> {
-    EnvFilter::try_new(text).map_err(|error| InvalidLevel {
+    let text = quieted(text);
+    EnvFilter::try_new(&text).map_err(|error| InvalidLevel {
         text: text.chars().take(64).collect(),
         reason: error.to_string(),
     })
+}
+
+/// The driver tells of every connection at level info, which is ours to tell. Whoever names it gets it.
+fn quieted(text: &str) -> String {
+    if text.contains("neo4rs") || text.contains("trace") {
+        text.to_owned()
+    } else {
+        format!("{text},neo4rs=warn")
+    }
 }
 
 /// Installs logging for the whole process. kube's own request tracing stays off: it is one span a request.

@@ -14,7 +14,7 @@ use neo4j_operator_shared::{
     Kind,
     events::{Event, Payload, Severity},
     goals::{Goal, GoalId, Verdict},
-    reconciles::Reconcile,
+    reconciles::{Outcome, Reconcile},
 };
 use prometheus::Registry;
 use tokio::time::Instant;
@@ -236,7 +236,7 @@ fn reconcile_event(record: &Reconcile) -> Event {
     let name = format!("{}/{}", record.namespace, record.name);
     let message = match &record.error {
         Some(error) => format!("{} {name}: {error}", record.kind.kind()),
-        None => format!("{} {name} reconciled", record.kind.kind()),
+        None => format!("{} {name} {}", record.kind.kind(), ended(record)),
     };
     Event {
         time: Timestamp::now(),
@@ -255,6 +255,22 @@ fn reconcile_event(record: &Reconcile) -> Event {
             outcome: record.outcome,
             seconds: record.seconds,
         },
+    }
+}
+
+/// How a reconcile without error ended, in a few words.
+fn ended(record: &Reconcile) -> String {
+    match record.outcome {
+        Outcome::Converged => "is as it should be".to_owned(),
+        Outcome::Changed => match record.actions.len() {
+            0 => "changed".to_owned(),
+            1 => "changed: 1 action".to_owned(),
+            actions => format!("changed: {actions} actions"),
+        },
+        Outcome::Waiting => "waits".to_owned(),
+        Outcome::Skipped => "was skipped".to_owned(),
+        Outcome::Failed | Outcome::Terminal => "failed".to_owned(),
+        Outcome::Gone => "is gone".to_owned(),
     }
 }
 
@@ -278,8 +294,6 @@ fn goal_event(goal: &Goal, was: Option<Verdict>) -> Option<Event> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use neo4j_operator_shared::reconciles::Outcome;
 
     use super::*;
 

@@ -363,7 +363,9 @@ fn trouble(cluster: &Cluster) -> String {
         .conditions
         .iter()
         .find(|condition| match condition.r#type.as_str() {
-            "Ready" | "Progressing" | "ServersHealthy" | "DatabasesHealthy" => condition.status == "False",
+            "Ready" | "ServersHealthy" | "DatabasesHealthy" => condition.status == "False",
+            // Having nothing to do is no trouble; being kept from it is.
+            "Progressing" => condition.status == "False" && condition.reason != "Idle",
             "Degraded" | "Paused" | "DeletionBlocked" => condition.status == "True",
             _ => false,
         })

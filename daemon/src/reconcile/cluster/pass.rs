@@ -46,6 +46,8 @@ const WAIT_FOR_OTHERS: Duration = Duration::from_secs(30);
 const WAIT_FOR_PODS: Duration = Duration::from_secs(15);
 /// Neo4j cannot be watched: while it forms it is asked again.
 const WAIT_FOR_BOLT: Duration = Duration::from_secs(1);
+/// While a formed cluster is not well: until Neo4j is asked again.
+const WAIT_FOR_HEALTH: Duration = Duration::from_secs(3);
 /// After a change the next look follows at once.
 const SOON: Duration = Duration::from_millis(50);
 
@@ -261,8 +263,7 @@ impl Pass<'_> {
         }
         let begins_to_grow = pools.grows_to.is_some() && !growing && plan.held.is_empty();
         let changed = acted.written > 0 || !stepped.enabled.is_empty() || stepped.formed || begins_to_grow;
-        let converged = status.ready == Some(true) || (report.formed && step == Step::Complete && !changed);
-        if converged && !changed {
+        if status.ready == Some(true) && !changed {
             memo.converged = Some(Converged {
                 fingerprint: fingerprint.to_owned(),
                 at: Instant::now(),
@@ -279,6 +280,8 @@ impl Pass<'_> {
         let wait = match step {
             Step::WaitForPods { .. } => WAIT_FOR_PODS,
             Step::Complete if changed => SOON,
+            // Every server takes part, but a database or a server is not well. No event tells of its recovery.
+            Step::Complete => WAIT_FOR_HEALTH,
             _ => WAIT_FOR_BOLT,
         };
         Ok(if changed {
