@@ -2,5 +2,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod apiserver;
+pub mod cluster;
 pub mod controllers;
 pub mod neo4j;

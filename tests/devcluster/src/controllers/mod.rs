@@ -31,6 +31,8 @@ pub mod plain;
 mod queue;
 pub mod runtime;
 mod statefulset;
+#[cfg(test)]
+mod tests;
 mod view;
 pub mod volumes;
 
@@ -90,6 +92,18 @@ impl Views {
     }
 }
 
+/// `client` under the controllers' own name, so that a server that counts requests can tell theirs from those of others.
+pub fn client(client: Client) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let named = tower::service_fn(move |mut request: http::Request<kube::client::Body>| {
+        let name = http::HeaderValue::from_static(USER_AGENT);
+        request.headers_mut().insert(http::header::USER_AGENT, name);
+        let client = client.clone();
+        async move { client.send(request).await }
+    });
+    Client::new(named, namespace)
+}
+
 /// The running controllers of a cluster.
 #[derive(Debug)]
 pub struct Controllers {
@@ -133,6 +147,9 @@ impl Controllers {
         self.tasks.wait().await;
     }
 }
+
+/// How the controllers call themselves in their requests.
+pub const USER_AGENT: &str = concat!("devcluster-controllers/", env!("CARGO_PKG_VERSION"));
 
 /// Why a reconcile did not get through. It is tried again, unless its object is gone.
 #[derive(Debug, thiserror::Error)]

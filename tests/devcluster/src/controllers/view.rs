@@ -207,7 +207,7 @@ where
             if object.meta().uid.as_ref().is_some_and(|uid| copy.gone.contains(uid)) {
                 return;
             }
-            if copy.objects.get(&key).is_some_and(|known| is_newer(&**known, &*object)) {
+            if copy.objects.get(&key).is_some_and(|known| is_known(&**known, &*object)) {
                 return;
             }
             copy.objects.insert(key, Arc::clone(&object))
@@ -510,9 +510,14 @@ pub async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result
     }
 }
 
-fn is_newer<K: Resource>(known: &K, other: &K) -> bool {
+/// Whether the copy has this state or a later one. A write that changed nothing is therefore no change: nobody is woken by it.
+fn is_known<K: Resource>(known: &K, other: &K) -> bool {
     let number = |object: &K| object.meta().resource_version.as_ref()?.parse::<u64>().ok();
-    matches!((number(known), number(other)), (Some(known), Some(other)) if known > other)
+    let same_object = known.meta().uid == other.meta().uid;
+    match (number(known), number(other)) {
+        (Some(known), Some(other)) => known > other || (known == other && same_object),
+        _ => same_object && known.meta().resource_version == other.meta().resource_version,
+    }
 }
 
 fn is_expired(error: &watcher::Error) -> bool {

@@ -30,7 +30,7 @@ pub const DEFAULT_CLASS: &str = "standard";
 const PROVISIONER: &str = "devcluster.neo4j.com/volumes";
 const IS_DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 const IN_USE: &str = "kubernetes.io/pvc-protection";
-/// The server puts it on every volume; what no claim uses is let go.
+/// The server puts it on every volume; one that no claim is bound to is let go.
 const VOLUME_IN_USE: &str = "kubernetes.io/pv-protection";
 
 struct Binder {
@@ -335,22 +335,31 @@ impl Binder {
                 .spec
                 .as_ref()
                 .and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
-            if policy == Some("Retain") {
+            let protected = volume
+                .metadata
+                .finalizers
+                .iter()
+                .flatten()
+                .any(|name| name == VOLUME_IN_USE);
+            if meta::is_deleting(&*volume) {
+                if protected {
+                    self.release(&volume).await?;
+                }
+            } else if policy == Some("Retain") {
                 self.set_phase(&volume, "Released").await?;
             } else {
-                let kept: Vec<_> = volume
-                    .metadata
-                    .finalizers
-                    .iter()
-                    .flatten()
-                    .filter(|f| *f != VOLUME_IN_USE)
-                    .collect();
-                let body = json!({ "metadata": { "finalizers": kept } });
-                self.volumes.merge(&*volume, body, false).await?;
                 self.volumes.delete(&*volume, Deletion::default()).await?;
             }
         }
         Ok(())
+    }
+
+    /// Lets a volume go that no claim is bound to.
+    async fn release(&self, volume: &PersistentVolume) -> Result<(), Error> {
+        let finalizers = volume.metadata.finalizers.iter().flatten();
+        let others: Vec<_> = finalizers.filter(|finalizer| *finalizer != VOLUME_IN_USE).collect();
+        let body = json!({ "metadata": { "finalizers": others } });
+        self.volumes.merge(volume, body, true).await
     }
 
     async fn set_phase(&self, volume: &PersistentVolume, phase: &str) -> Result<(), Error> {

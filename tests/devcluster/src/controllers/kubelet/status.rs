@@ -128,7 +128,10 @@ fn main_status(pod: &Pod, container: &Container, life: &Life) -> ContainerStatus
         ready,
         started: Some(started),
         state: Some(main_state(pod, container, life)),
-        last_state: last_state.map(|end| terminated(pod, container, life.restarts.saturating_sub(1), end)),
+        // Always there, as the server has it: empty where there was no end yet.
+        last_state: Some(last_state.map_or_else(ContainerState::default, |end| {
+            terminated(pod, container, life.restarts.saturating_sub(1), end)
+        })),
         ..ContainerStatus::default()
     }
 }
@@ -211,6 +214,7 @@ fn init_statuses(pod: &Pod, life: &Life) -> Option<Vec<ContainerStatus>> {
             image: container.image.clone().unwrap_or_default(),
             image_id: image_id(container),
             ready: through,
+            last_state: Some(ContainerState::default()),
             started: Some(false),
             restart_count: 0,
             state: Some(state),
