@@ -90,6 +90,7 @@ impl Workload {
         )
         .await;
         self.ready::<Neo4jBackup>(&format!("graph-{round}")).await;
+        self.step("more load", self.load("graph-server-0", round)).await;
         self.step("a broken server", self.fault("graph-server-1", Some("crash")))
             .await;
         self.not_ready("graph").await;
@@ -152,6 +153,20 @@ impl Workload {
     async fn fault(&self, pod: &str, fault: Option<&str>) -> Step {
         let api = Api::<Pod>::namespaced(self.client.clone(), NAMESPACE);
         let patch = json!({"metadata": {"annotations": {"devcluster.neo4j.com/fault": fault}}});
+        api.patch(pod, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .map(drop)
+    }
+
+    /// Puts load on a server, another one each round.
+    async fn load(&self, pod: &str, round: u64) -> Step {
+        let (queries, latency) = (50 + 75 * (round % 4), 5 + 10 * (round % 3));
+        let load = format!(
+            "queries={queries},latency={latency},connections={},swing=0.3",
+            queries / 5
+        );
+        let api = Api::<Pod>::namespaced(self.client.clone(), NAMESPACE);
+        let patch = json!({"metadata": {"annotations": {"devcluster.neo4j.com/load": load}}});
         api.patch(pod, &PatchParams::default(), &Patch::Merge(patch))
             .await
             .map(drop)
