@@ -81,7 +81,7 @@ pub enum ExampleError {
         /// The file.
         file: String,
         /// Why.
-        source: serde_saphyr::Error,
+        source: Box<serde_saphyr::Error>,
     },
 }
 
@@ -186,7 +186,7 @@ fn header<'a>(text: &'a str, line: usize, prefix: &str) -> Option<&'a str> {
 fn objects(file: &str, text: &str) -> Result<Vec<Value>, ExampleError> {
     let values: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|source| ExampleError::Yaml {
         file: file.to_owned(),
-        source,
+        source: Box::new(source),
     })?;
     Ok(values.into_iter().filter(|value| !value.is_null()).collect())
 }

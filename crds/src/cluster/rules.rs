@@ -194,7 +194,7 @@ pub static RULES: &[Rule<Cluster>] = &[
             c.spec.tls.as_ref().is_some_and(|tls| {
                 tls.mode != Some(TlsMode::Disabled)
                     && !given(tls.certificate_secret.as_ref())
-                    && !tls.issuer_ref.as_ref().is_some_and(|issuer| !issuer.name.is_empty())
+                    && tls.issuer_ref.as_ref().is_none_or(|issuer| issuer.name.is_empty())
             })
         }),
     },
@@ -208,7 +208,7 @@ pub static RULES: &[Rule<Cluster>] = &[
         check: Check::Breaks(|c| {
             c.spec.tls.as_ref().is_some_and(|tls| {
                 let has = |usage: &str| tls.usages.iter().any(|given| given == usage);
-                !tls.usages.is_empty() && !(has("server auth") && has("client auth"))
+                !tls.usages.is_empty() && (!has("server auth") || !has("client auth"))
             })
         }),
     },
