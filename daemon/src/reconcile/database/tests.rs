@@ -58,6 +58,10 @@ fn owner(kind: &str, version: &str, name: &str, uid: &str) -> Json {
 impl World {
     /// A formed cluster `c` of three servers in the namespace `ns`.
     async fn new() -> Self {
+        Box::pin(Self::build()).await
+    }
+
+    async fn build() -> Self {
         let neo4j = FakeCluster::new(3, "92.1");
         neo4j.formed().await;
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -95,7 +99,7 @@ impl World {
             context,
             reconciler: DatabaseReconciler::default(),
         };
-        world.cluster().await;
+        Box::pin(world.cluster()).await;
         world
     }
 
