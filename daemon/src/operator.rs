@@ -26,7 +26,7 @@ use crate::{
         token::{TokenError, TokenFile},
     },
     facts::{LiveFacts, Observer},
-    http::{self, ListenError},
+    http::{self, ListenError, facts::Facts as _},
     kube::{
         client,
         scope::{Scope, ScopeError},
@@ -391,8 +391,10 @@ async fn become_ready(facts: Arc<LiveFacts>, cache: Router, telemetry: Arc<Telem
         }
         () = stop.cancelled() => return,
     }
-    facts.set_ready(true);
     telemetry.startup.ended(Startup::Ready);
+    // With nothing reconciled yet, this measures what the operator takes by itself.
+    telemetry.goals(facts.goal_inputs());
+    facts.set_ready(true);
     tracing::info!(seconds = telemetry.startup.seconds(Startup::Ready), "ready");
     if !complete {
         tokio::select! {

@@ -14,6 +14,7 @@ pub mod clusters;
 pub mod duration;
 pub mod events;
 pub mod goals;
+pub mod golden;
 pub mod kinds;
 pub mod metrics;
 pub mod problem;

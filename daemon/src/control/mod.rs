@@ -95,3 +95,6 @@ async fn unknown_method(request: Request) -> Response {
     )
     .into_response()
 }
+
+#[cfg(test)]
+mod tests;

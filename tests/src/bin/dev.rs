@@ -69,15 +69,11 @@ async fn main() -> ExitCode {
 }
 
 async fn interrupted() {
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    if let (Ok(mut interrupt), Ok(mut terminate)) = signals {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    } else {
-        std::future::pending::<()>().await;
-    }
+    // A terminal that is closed sends SIGHUP.
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let signals = kinds.into_iter().filter_map(|kind| signal(kind).ok());
+    let received = signals.map(|mut signal| Box::pin(async move { signal.recv().await }));
+    futures::future::select_all(received).await;
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
