@@ -229,7 +229,7 @@ impl Session for FakeSession {
     }
 }
 
-fn from_wire(wire: value::Value) -> Value {
+pub(crate) fn from_wire(wire: value::Value) -> Value {
     match wire {
         value::Value::Bool(flag) => Value::Bool(flag),
         value::Value::Int(number) => Value::Int(number),

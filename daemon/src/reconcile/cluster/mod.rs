@@ -228,3 +228,6 @@ fn phase_name(status: &Neo4jEnterpriseClusterStatus) -> String {
         .as_str()
         .to_owned()
 }
+
+#[cfg(test)]
+mod tests;
