@@ -12,6 +12,8 @@ use super::{
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
+/// Namespaces that no cluster is without.
+const LASTING: [&str; 2] = ["default", "kube-system"];
 /// How often a delete starts over when others write at the same time.
 const ATTEMPTS: usize = 100;
 
@@ -108,6 +110,10 @@ impl Registry {
     /// DELETE of one object. The answer is the object where it stays for now, else a Status.
     pub(in crate::apiserver) async fn delete(&self, call: &Call, options: &DeleteOptions) -> Result<Value, Stop> {
         let dry_run = call.dry_run || options.dry_run;
+        if call.resource.is("namespaces") && LASTING.contains(&call.name.as_str()) {
+            let why = "this namespace may not be deleted";
+            return Err(Failure::forbidden("", "namespaces", &call.name, why, None).into());
+        }
         for _ in 0..ATTEMPTS {
             let seen = self.store.get(&call.key()).ok_or_else(|| call.missing())?;
             options.check(call, &seen)?;
