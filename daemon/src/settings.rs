@@ -2,7 +2,7 @@
 //!
 //! Every flag has a variable; a flag wins. Only what has an effect is here.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsString, fmt::Write as _, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum, error::ContextKind};
 use neo4j_operator_shared::{Kind, Span, Strategy};
@@ -234,10 +234,11 @@ impl Settings {
             } else {
                 format!("`{}`", row.default)
             };
-            table.push_str(&format!(
-                "| `{}` | `{}` | {default} | {} |\n",
+            let _ = writeln!(
+                table,
+                "| `{}` | `{}` | {default} | {} |",
                 row.flag, row.variable, row.help
-            ));
+            );
         }
         table
     }

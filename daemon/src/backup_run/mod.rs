@@ -130,7 +130,7 @@ fn back_up(arguments: &BackupRun) -> BackupReport {
                 report.artifacts = after
                     .into_iter()
                     .filter(|artifact| !before.contains(&artifact.file))
-                    .collect()
+                    .collect();
             }
             Err(error) => add(&mut report.error, format!("cannot list {}: {error}", folder.display())),
         }

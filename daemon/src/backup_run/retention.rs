@@ -90,7 +90,7 @@ fn chains(mut artifacts: Vec<&Inspected>) -> Vec<Chain<'_>> {
             let continues =
                 |chain: &&mut Chain<'_>| artifact.lowest == chain.highest + 1 || artifact.lowest == chain.highest;
             // Every chain that it continues keeps it: two full backups can end at the same transaction.
-            for chain in chains.iter_mut().filter(|chain| continues(&chain)) {
+            for chain in chains.iter_mut().filter(|chain| continues(chain)) {
                 chain.newest = artifact.time;
                 chain.highest = artifact.highest;
                 chain.files.push(&artifact.file);

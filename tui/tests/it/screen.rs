@@ -99,7 +99,7 @@ impl Screen {
         while !done(&state) {
             let left = until.saturating_duration_since(Instant::now());
             assert!(
-                !left.is_zero() && !(state.ended && !done(&state)),
+                !left.is_zero() && (!state.ended || done(&state)),
                 "waited for {what}; the screen shows:\n{}",
                 state.parser.screen().contents()
             );

@@ -87,7 +87,7 @@ impl Compare<'_> {
             return self.note(Some(old), Some(new));
         }
         match form {
-            Form::Map(map) if !map.atomic && !(is_hollow(old) && is_hollow(new)) => {
+            Form::Map(map) if !map.atomic && (!is_hollow(old) || !is_hollow(new)) => {
                 self.map(map, old.and_then(Value::as_object), new.and_then(Value::as_object));
                 if old.is_none() || new.is_none() {
                     self.note(old, new);

@@ -41,9 +41,10 @@ pub(in crate::apiserver) struct ListType {
 }
 
 /// What the Go struct's zero value has for a field.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, std::default::Default)]
 pub(in crate::apiserver) enum Default {
     /// Nothing: the field is optional.
+    #[default]
     None,
     /// A struct that is always written.
     Struct,
@@ -76,12 +77,6 @@ pub(in crate::apiserver) struct MapType {
     pub(in crate::apiserver) fields: BTreeMap<String, Field>,
     pub(in crate::apiserver) element: Option<TypeId>,
     pub(in crate::apiserver) atomic: bool,
-}
-
-impl std::default::Default for Default {
-    fn default() -> Self {
-        Self::None
-    }
 }
 
 impl MapType {

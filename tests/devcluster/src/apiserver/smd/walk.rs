@@ -103,13 +103,11 @@ fn check(schema: &Schema, ty: TypeId, value: &Value, path: &str, out: &mut Vec<S
         (Form::Map(map), Value::Object(object)) => {
             for (key, below) in object {
                 let here = format!("{path}.{key}");
-                match map.type_of(key) {
-                    Some(ty) => check(schema, ty, below, &here, out),
-                    None => {
-                        out.push(format!("{here}: field not declared in schema"));
-                        break;
-                    }
-                }
+                let Some(ty) = map.type_of(key) else {
+                    out.push(format!("{here}: field not declared in schema"));
+                    break;
+                };
+                check(schema, ty, below, &here, out);
             }
         }
         (Form::List(list), Value::Array(items)) => {
