@@ -71,7 +71,10 @@ impl Memo {
     pub fn rests(&self, fingerprint: &str, drift_check: Duration, now: Instant) -> Option<Duration> {
         let converged = self.converged.as_ref()?;
         let elapsed = now.saturating_duration_since(converged.at);
-        (converged.fingerprint == fingerprint && elapsed < drift_check).then(|| drift_check - elapsed)
+        if converged.fingerprint != fingerprint {
+            return None;
+        }
+        drift_check.checked_sub(elapsed).filter(|rest| !rest.is_zero())
     }
 }
 

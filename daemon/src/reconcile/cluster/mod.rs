@@ -105,7 +105,7 @@ impl ClusterReconciler {
             mode: mode(&custom),
             previous: latest(context, &custom),
         };
-        pass.run(resource, run).await
+        Box::pin(pass.run(resource, run)).await
     }
 
     async fn delete(

@@ -164,13 +164,18 @@ pub async fn children(
     let mut add = |kind: Kind, meta: &Meta| {
         children.objects.insert((kind, meta.name.to_string()), child(meta));
     };
-    services.iter().for_each(|view| add(Kind::Service, &view.metadata));
-    config_maps.iter().for_each(|view| add(Kind::ConfigMap, &view.metadata));
-    accounts
-        .iter()
-        .for_each(|view| add(Kind::ServiceAccount, &view.metadata));
-    pdbs.iter()
-        .for_each(|view| add(Kind::PodDisruptionBudget, &view.metadata));
+    for view in &services {
+        add(Kind::Service, &view.metadata);
+    }
+    for view in &config_maps {
+        add(Kind::ConfigMap, &view.metadata);
+    }
+    for view in &accounts {
+        add(Kind::ServiceAccount, &view.metadata);
+    }
+    for view in &pdbs {
+        add(Kind::PodDisruptionBudget, &view.metadata);
+    }
     children.sets = sets.iter().filter_map(|view| set(view, name)).collect();
     let auth = names::operator_auth(name);
     children.operator_auth = secrets

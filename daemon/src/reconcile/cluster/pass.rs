@@ -90,18 +90,15 @@ impl Pass<'_> {
         // The recorded way of forming is in the latest status, which the resource as seen may not have yet.
         let mut resource = Arc::unwrap_or_clone(resource);
         resource.status = Some(self.previous.0.clone());
-        let desired = match Desired::new(Arc::new(resource), &self.reconciler.options.cluster_domain) {
-            Ok(desired) => desired,
-            Err(_) => {
-                let refusal = Refusal {
-                    phase: ClusterPhase::Failed,
-                    reason: "ValidationFailed",
-                    event: Some(EventReason::ValidationFailed),
-                    message: "spec.image.tag names no version that the operator runs".to_owned(),
-                    terminal: true,
-                };
-                return self.refuse(None, &refusal, &ignored, run).await;
-            }
+        let Ok(desired) = Desired::new(Arc::new(resource), &self.reconciler.options.cluster_domain) else {
+            let refusal = Refusal {
+                phase: ClusterPhase::Failed,
+                reason: "ValidationFailed",
+                event: Some(EventReason::ValidationFailed),
+                message: "spec.image.tag names no version that the operator runs".to_owned(),
+                terminal: true,
+            };
+            return self.refuse(None, &refusal, &ignored, run).await;
         };
         if let Err(refusal) = validate::check_desired(&desired) {
             return self.refuse(Some(&desired), &refusal, &ignored, run).await;
@@ -119,7 +116,14 @@ impl Pass<'_> {
         let children = if first {
             Children::default()
         } else {
-            observe::children(cache, namespace, &self.key.name, &desired.uid, &requests).await?
+            Box::pin(observe::children(
+                cache,
+                namespace,
+                &self.key.name,
+                &desired.uid,
+                &requests,
+            ))
+            .await?
         };
         let memo = self.reconciler.memos.get(self.key, &desired.uid);
         let fingerprint = self.fingerprint(&children);

@@ -141,16 +141,20 @@ pub fn plan(
     let mut first: Vec<Action> = rendered.first.iter().filter_map(ensure).collect();
     // The credential is only ever created: what is in it works.
     if children.operator_auth.is_none() {
-        first.extend(rendered.operator_auth.iter().map(|manifest| create(manifest)));
+        first.extend(rendered.operator_auth.iter().map(create));
     }
     if !template_held {
         first.extend(ensure(&rendered.config_map));
     }
     match &rendered.pdb {
         Some(manifest) => first.extend(ensure(manifest)),
-        None => first.extend(children.objects.iter().filter_map(|((kind, name), child)| {
-            (*kind == Kind::PodDisruptionBudget).then(|| remove(*kind, name, child, rendered, "it is switched off"))
-        })),
+        None => first.extend(
+            children
+                .objects
+                .iter()
+                .filter(|((kind, _), _)| *kind == Kind::PodDisruptionBudget)
+                .map(|((kind, name), child)| remove(*kind, name, child, rendered, "it is switched off")),
+        ),
     }
     let mut second = Vec::new();
     if !template_held {

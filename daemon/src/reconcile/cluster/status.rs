@@ -693,6 +693,13 @@ pub fn announcements(
         }
         _ => {}
     }
+    let paused = |status: &Neo4jEnterpriseClusterStatus| {
+        let mut conditions = status.conditions.iter();
+        conditions.any(|condition| condition.type_ == "Paused" && condition.reason == "ReconcilePaused")
+    };
+    if paused(before) && !paused(after) {
+        events.push((EventReason::ReconcileResumed, "reconciled again".to_owned()));
+    }
     if let Some(message) = turned("Ready", "ClusterReady") {
         events.push((EventReason::ClusterReady, message));
     }

@@ -296,7 +296,7 @@ async fn within<F: Future>(what: F) -> F::Output {
 
 #[tokio::test(start_paused = true)]
 async fn a_cluster_forms_rests_and_heals() {
-    within(async {
+    within(Box::pin(async {
         let world = World::new().await;
         world.cluster(json!({})).await;
         let (ended, record) = world.pass_recorded().await;
@@ -380,13 +380,13 @@ async fn a_cluster_forms_rests_and_heals() {
             .data
             .unwrap();
         assert!(conf["server.conf"].contains("dbms.cluster.endpoints="), "{conf:?}");
-    })
+    }))
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_of_somebody_else_is_told_and_not_touched() {
-    within(async {
+    within(Box::pin(async {
         let world = World::new().await;
         let foreign = json!({"metadata": {"name": "graph-client"}, "spec": {"ports": [{"port": 80}]}});
         let foreign: Service = serde_json::from_value(foreign).unwrap();
@@ -405,13 +405,13 @@ async fn an_object_of_somebody_else_is_told_and_not_touched() {
             .await
             .unwrap();
         world.ready().await;
-    })
+    }))
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn more_servers_join_and_fewer_are_held() {
-    within(async {
+    within(Box::pin(async {
         let world = World::new().await;
         world.cluster(json!({})).await;
         world.ready().await;
@@ -443,13 +443,13 @@ async fn more_servers_join_and_fewer_are_held() {
         let set = world.api::<StatefulSet>().get("graph-server").await.unwrap();
         assert_eq!(set.spec.unwrap().replicas, Some(5));
         assert!(world.reasons().await.contains(&"UnsupportedFeature".to_owned()));
-    })
+    }))
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_changed_template_and_password_are_held_and_named() {
-    within(async {
+    within(Box::pin(async {
         let world = World::new().await;
         world.cluster(json!({})).await;
         world.ready().await;
@@ -492,13 +492,13 @@ async fn a_changed_template_and_password_are_held_and_named() {
             .metadata
             .generation;
         assert_eq!(after, set);
-    })
+    }))
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_first_image_that_never_ran_is_replaced() {
-    within(async {
+    within(Box::pin(async {
         let world = World::new().await;
         // Neo4j refuses to start with a setting that it does not know.
         world.cluster(json!({"config": {"no.such.setting": "1"}})).await;
@@ -519,13 +519,13 @@ async fn a_first_image_that_never_ran_is_replaced() {
             .unwrap()
             .partition;
         assert_eq!(partition, Some(3));
-    })
+    }))
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_creates_nothing() {
-    within(async {
+    within(Box::pin(async {
         let world = World::new().await;
         world.cluster(json!({"networkPolicy": {"enabled": true}})).await;
         assert!(world.pass().await.unwrap_err().terminal);
@@ -543,13 +543,13 @@ async fn what_is_refused_creates_nothing() {
         let sets = world.api::<StatefulSet>().list(&ListParams::default()).await.unwrap();
         let services = world.api::<Service>().list(&ListParams::default()).await.unwrap();
         assert_eq!((sets.items.len(), services.items.len()), (0, 0));
-    })
+    }))
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn deletion_follows_the_recorded_retention() {
-    within(async {
+    within(Box::pin(async {
         for (policy, left) in [("Retain", 3), ("Delete", 0)] {
             let world = World::new().await;
             world.cluster(json!({"storage": {"retentionPolicy": policy}})).await;
@@ -574,6 +574,6 @@ async fn deletion_follows_the_recorded_retention() {
             let auth = world.api::<Secret>().get_opt("graph-operator-auth").await.unwrap();
             assert_eq!(auth.is_some(), policy == "Retain");
         }
-    })
+    }))
     .await;
 }

@@ -1,5 +1,7 @@
 //! Whether a resource can be acted on at all, before anything is read or written for it.
 
+use std::fmt::Write as _;
+
 use neo4j_operator_crds::{
     Neo4jEnterpriseCluster,
     classes::Classified,
@@ -58,7 +60,7 @@ fn join(lines: Vec<String>) -> String {
     let more = lines.len().saturating_sub(SHOWN);
     let mut text = lines.into_iter().take(SHOWN).collect::<Vec<_>>().join("; ");
     if more > 0 {
-        text.push_str(&format!("; and {more} more"));
+        let _ = write!(text, "; and {more} more");
     }
     text
 }

@@ -1,5 +1,7 @@
 //! The ConfigMap of a cluster: neo4j.conf per pool, the start script, and what each ordinal may host.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -39,7 +41,7 @@ fn roles(desired: &Desired) -> String {
     let mut roles: Vec<_> = topology.server_roles.iter().collect();
     roles.sort_by_key(|role| role.server_index);
     for role in roles {
-        lines.push_str(&format!("{}={}\n", role.server_index, role.mode_constraint));
+        let _ = writeln!(lines, "{}={}", role.server_index, role.mode_constraint);
     }
     lines
 }
