@@ -153,7 +153,7 @@ fn compare(path: &str, recorded: &Value, ours: &Value, names: &mut Names, out: &
                             t == key.as_str()
                         }) =>
                     {
-                        out.push(format!("{here}: not recorded, ours {y}"))
+                        out.push(format!("{here}: not recorded, ours {y}"));
                     }
                     _ => {}
                 }

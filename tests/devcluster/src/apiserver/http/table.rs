@@ -214,9 +214,10 @@ fn select<'a>(value: &'a Value, inside: &str) -> Vec<&'a Value> {
     let wanted = wanted.trim().trim_matches(['\'', '"']);
     items
         .iter()
-        .filter(|item| {
-            item.get(field)
-                .is_some_and(|v| v.as_str() == Some(wanted) || v.to_string() == wanted)
+        .filter(|item| match item.get(field) {
+            Some(Value::String(text)) => text == wanted,
+            Some(other) => other.to_string().as_str() == wanted,
+            None => false,
         })
         .collect()
 }

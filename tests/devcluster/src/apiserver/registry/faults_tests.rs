@@ -22,7 +22,7 @@ struct Plan {
     asked: Mutex<Vec<(u64, String)>>,
 }
 
-fn verdict(planned: &Option<(u64, Verdict)>, n: u64) -> BoxFuture<'static, Verdict> {
+fn verdict(planned: Option<&(u64, Verdict)>, n: u64) -> BoxFuture<'static, Verdict> {
     let verdict = match planned {
         Some((at, verdict)) if *at == n => verdict.clone(),
         _ => Verdict::Proceed,
@@ -34,15 +34,15 @@ impl Hooks for Plan {
     fn before_commit<'a>(&'a self, point: Point<'a>) -> BoxFuture<'a, Verdict> {
         let what = format!("{} {}/{} by {}", point.verb, point.resource, point.name, point.manager);
         self.asked.lock().unwrap().push((point.n, what));
-        verdict(&self.before, point.n)
+        verdict(self.before.as_ref(), point.n)
     }
 
     fn after_commit_before_reply<'a>(&'a self, point: Point<'a>) -> BoxFuture<'a, Verdict> {
-        verdict(&self.after, point.n)
+        verdict(self.after.as_ref(), point.n)
     }
 
     fn serve_read<'a>(&'a self, point: Point<'a>) -> BoxFuture<'a, Verdict> {
-        verdict(&self.read, point.n)
+        verdict(self.read.as_ref(), point.n)
     }
 
     fn deliver_event(&self, _: u64, _: u64) -> BoxFuture<'_, Delivery> {
