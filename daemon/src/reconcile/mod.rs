@@ -20,6 +20,7 @@ pub mod board;
 pub mod cluster;
 pub mod conditions;
 pub mod database;
+pub mod effect;
 pub mod events;
 pub mod executor;
 mod failure;
@@ -35,8 +36,9 @@ pub mod worker;
 
 pub use board::{Board, BoardObserver};
 pub use conditions::Conditions;
+pub use effect::{Effect, EffectError, How, Live, Written};
 pub use events::{EventReason, Events, Subject};
-pub use executor::{Effect, EffectError, Executor, How, Live, Written};
+pub use executor::Executor;
 pub use failure::{ErrorType, Failure, category};
 pub use manifest::{Claim, Manifest, Resource};
 pub use run::{Phase, Requests, Run};

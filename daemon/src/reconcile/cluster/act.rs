@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     neo4j::{BoltError, ClusterClient, Topology},
-    reconcile::{Context, EffectError, How, Run, executor::Ended},
+    reconcile::{Context, EffectError, How, Run, effect::Ended},
 };
 
 /// How a plan ended.
