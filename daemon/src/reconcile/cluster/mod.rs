@@ -6,9 +6,11 @@
 //! objects. A step that cannot be taken back has its intent in the status before its first effect.
 
 mod act;
+mod announce;
 mod board;
 mod deletion;
 pub mod desired;
+mod diagnostics;
 pub mod formation;
 mod memo;
 pub mod names;

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::{
-    ClusterReconciler, Mode, act,
+    ClusterReconciler, Mode, act, announce,
     deletion::{finalizer_patch, is_ours},
     desired::Desired,
     formation::{self, Step},
@@ -521,7 +521,7 @@ impl Pass<'_> {
 
     /// Says what changed.
     fn announce(&self, status: &Neo4jEnterpriseClusterStatus) {
-        for (reason, note) in status::announcements(&self.previous.0, status) {
+        for (reason, note) in announce::announcements(&self.previous.0, status) {
             self.context.events.publish(&self.subject, reason, note);
         }
     }

@@ -1,20 +1,18 @@
-//! What is reported of a cluster: the status, and the events that a change of it is worth. Pure.
+//! What is reported of a cluster: the status. Pure. Which events a change of it is worth is in `announce`.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use neo4j_operator_crds::{
     Neo4jEnterpriseClusterStatus,
-    cluster::{
-        diagnostics::{DatabaseDiagnostics, Diagnostics, MAX_ENTRIES, ServerDiagnostics},
-        status::{
-            AppliedTopology, Bootstrap, ClaimRecord, ClusterPhase, ConnectionExamples, Endpoints, InternalEndpoints,
-            LastApplied, Operation, OperationType, PoolStatus, Replicas, Scale,
-        },
+    cluster::status::{
+        AppliedTopology, Bootstrap, ClaimRecord, ClusterPhase, ConnectionExamples, Endpoints, InternalEndpoints,
+        LastApplied, Operation, OperationType, PoolStatus, Replicas, Scale,
     },
 };
 
 use super::{
     desired::{Desired, Role},
+    diagnostics::diagnostics,
     formation::{Expected, Step, server_of},
     names,
     observe::{Bolt, Children, Facts},
@@ -22,10 +20,7 @@ use super::{
 };
 use crate::{
     neo4j::DatabaseView,
-    reconcile::{
-        EventReason,
-        conditions::{Conditions, Status, changed},
-    },
+    reconcile::conditions::{Conditions, Status},
 };
 
 /// What a reconcile found and did.
@@ -578,162 +573,4 @@ fn endpoints(desired: &Desired) -> Endpoints {
             )),
         }),
     }
-}
-
-/// What Neo4j reports. Figures that move with every transaction are only taken over together with something that
-/// is worth a write.
-fn diagnostics(previous: &Neo4jEnterpriseClusterStatus, bolt: &Bolt, now: Timestamp) -> Option<Diagnostics> {
-    let before = previous.diagnostics.as_ref();
-    let fresh = match bolt {
-        Bolt::NotAsked => return before.cloned(),
-        Bolt::Unknown { reason, .. } => Diagnostics {
-            collection_error: Some(reason.clone()),
-            ..before.cloned().unwrap_or_default()
-        },
-        Bolt::Known(facts) => collected(facts),
-    };
-    let still = |diagnostics: &Diagnostics| {
-        let mut still = diagnostics.clone();
-        still.last_collected = None;
-        for database in &mut still.databases {
-            database.last_committed_txn = None;
-            database.replication_lag = None;
-        }
-        still
-    };
-    match before {
-        Some(before) if still(before) == still(&fresh) => Some(before.clone()),
-        _ => Some(Diagnostics {
-            last_collected: Some(Time(now)),
-            ..fresh
-        }),
-    }
-}
-
-fn collected(facts: &Facts) -> Diagnostics {
-    let mut servers: Vec<ServerDiagnostics> = facts
-        .servers
-        .iter()
-        .map(|server| ServerDiagnostics {
-            name: Some(server.name.clone()),
-            address: server.address.clone(),
-            state: Some(server.state.clone()),
-            health: Some(server.health.clone()),
-            hosting_databases: i32::try_from(server.hosting.len()).ok(),
-        })
-        .collect();
-    servers.sort_by(|one, other| (&one.address, &one.name).cmp(&(&other.address, &other.name)));
-    servers.truncate(MAX_ENTRIES);
-    let databases = facts
-        .databases
-        .iter()
-        .flat_map(|databases| databases.values())
-        .take(MAX_ENTRIES)
-        .map(|database| {
-            let writer = database.allocations.iter().find(|copy| copy.writer);
-            let leading = writer.or_else(|| database.allocations.first());
-            DatabaseDiagnostics {
-                name: Some(database.name.clone()),
-                status: Some(database.status.clone()),
-                requested_status: Some(database.requested_status.clone()),
-                role: leading.and_then(|copy| copy.role.clone()),
-                default: Some(database.default),
-                type_: Some(database.kind.clone()),
-                access: Some(database.access.clone()),
-                writer: Some(writer.is_some()),
-                last_committed_txn: leading.and_then(|copy| copy.last_committed_txn),
-                replication_lag: database
-                    .allocations
-                    .iter()
-                    .filter_map(|copy| copy.replication_lag)
-                    .max(),
-            }
-        })
-        .collect();
-    Diagnostics {
-        servers,
-        databases,
-        collection_error: facts.problem.clone(),
-        ..Diagnostics::default()
-    }
-}
-
-/// The events that the way from one status to the next is worth.
-pub fn announcements(
-    before: &Neo4jEnterpriseClusterStatus,
-    after: &Neo4jEnterpriseClusterStatus,
-) -> Vec<(EventReason, String)> {
-    let mut events = Vec::new();
-    let after_is = |kind: &str, reason: &str| {
-        let condition = after.conditions.iter().find(|condition| condition.type_ == kind)?;
-        (condition.reason == reason).then(|| condition.message.clone())
-    };
-    let turned = |kind: &str, reason: &str| {
-        let message = after_is(kind, reason)?;
-        changed(&before.conditions, &after.conditions, kind).then_some(message)
-    };
-    let operation = |status: &Neo4jEnterpriseClusterStatus| {
-        status
-            .operation
-            .as_ref()
-            .and_then(|operation| Some((operation.type_.clone()?, operation.target.clone().unwrap_or_default())))
-    };
-    match (operation(before), operation(after)) {
-        (None, Some((OperationType::Formation, target))) => {
-            events.push((
-                EventReason::ClusterFormationStarted,
-                format!("forming a cluster of {target}"),
-            ));
-        }
-        (None, Some((OperationType::ScaleOut, target))) => {
-            events.push((EventReason::ScaleOutStarted, format!("growing to {target}")));
-        }
-        (Some((OperationType::ScaleOut, target)), None) => {
-            events.push((EventReason::ScaleOutCompleted, format!("grown to {target}")));
-        }
-        _ => {}
-    }
-    let paused = |status: &Neo4jEnterpriseClusterStatus| {
-        let mut conditions = status.conditions.iter();
-        conditions.any(|condition| condition.type_ == "Paused" && condition.reason == "ReconcilePaused")
-    };
-    if paused(before) && !paused(after) {
-        events.push((EventReason::ReconcileResumed, "reconciled again".to_owned()));
-    }
-    if let Some(message) = turned("Ready", "ClusterReady") {
-        events.push((EventReason::ClusterReady, message));
-    }
-    if let Some(message) = turned("Ready", "NameConflict") {
-        events.push((EventReason::NameConflict, message));
-    }
-    if let Some(message) = turned("ServersHealthy", "PodCrashLooping") {
-        events.push((EventReason::PodCrashLooping, message));
-    }
-    if let Some(message) = after_is("Progressing", "ChangeHeld") {
-        let said = before
-            .conditions
-            .iter()
-            .any(|condition| condition.type_ == "Progressing" && condition.message == message);
-        if !said {
-            events.push((EventReason::UnsupportedFeature, message));
-        }
-    }
-    if let Some(condition) = after
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == "TopologyWarning")
-        && changed(&before.conditions, &after.conditions, "TopologyWarning")
-    {
-        events.push((EventReason::TopologyWarning, condition.message.clone()));
-    }
-    // Once per generation, and again when other fields are ignored.
-    if !after.ignored_fields.is_empty()
-        && (before.ignored_fields != after.ignored_fields || before.observed_generation != after.observed_generation)
-    {
-        events.push((
-            EventReason::FieldIgnored,
-            format!("accepted without effect: {}", after.ignored_fields.join(", ")),
-        ));
-    }
-    events
 }
