@@ -34,7 +34,7 @@ use crate::{
     neo4j::{self, Driver, EndpointResolver, Neo4rsDriver, Registry},
     queue::Queue,
     reconcile::{
-        Board, Clock, Context, Events, Executor, Reconciler, StatusWriter, cluster, database, executor,
+        Board, Clock, Context, Events, Executor, Reconciler, StatusWriter, backup, cluster, database, executor,
         worker::{self, Workers},
     },
     settings::{Resolver, Settings},
@@ -164,7 +164,7 @@ impl Operator {
         wait_primary(&cache).await;
         telemetry.startup.ended(Startup::Sync);
 
-        let reconcilers: [Arc<dyn Reconciler>; 2] = [
+        let reconcilers: [Arc<dyn Reconciler>; 3] = [
             Arc::new(cluster::ClusterReconciler::new(cluster::Options {
                 drift_check: settings.drift_check,
                 cluster_domain: settings.cluster_domain.clone(),
@@ -172,6 +172,10 @@ impl Operator {
             Arc::new(database::DatabaseReconciler {
                 deletion_grace: settings.deletion_grace,
             }),
+            Arc::new(backup::BackupReconciler::new(backup::Options {
+                operator_image: settings.operator_image.clone(),
+                cluster_domain: settings.cluster_domain.clone(),
+            })),
         ];
         let workers = Workers::start(queue, context.clone(), reconcilers, observer, worker_settings(settings));
         telemetry.startup.ended(Startup::Controllers);

@@ -454,6 +454,8 @@ impl View for PvcView {
 pub struct JobView {
     /// Metadata.
     pub metadata: Meta,
+    /// Whether it rests until somebody lets it go.
+    pub suspended: bool,
     /// Pods that run.
     pub active: i32,
     /// Pods that succeeded.
@@ -476,7 +478,15 @@ pub struct JobView {
 struct RawJob {
     metadata: Meta,
     #[serde(default)]
+    spec: RawJobSpec,
+    #[serde(default)]
     status: RawJobStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawJobSpec {
+    suspend: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -517,6 +527,7 @@ impl From<RawJob> for JobView {
         let failed = holds("Failed");
         Self {
             metadata: raw.metadata,
+            suspended: raw.spec.suspend.unwrap_or(false),
             active: raw.status.active.unwrap_or(0),
             succeeded: raw.status.succeeded.unwrap_or(0),
             failed: raw.status.failed.unwrap_or(0),

@@ -16,6 +16,7 @@ use neo4j_operator_shared::{Kind, reconciles::Outcome};
 
 use crate::cache::Router;
 
+pub mod backup;
 pub mod board;
 pub mod cluster;
 pub mod conditions;
