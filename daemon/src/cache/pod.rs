@@ -220,13 +220,13 @@ impl From<RawPod> for PodView {
     }
 }
 
-fn length(text: Option<&Box<str>>) -> usize {
-    text.map_or(0, |text| text.len())
+fn length(text: Option<&str>) -> usize {
+    text.map_or(0, str::len)
 }
 
 impl Ended {
     fn bytes(&self) -> usize {
-        length(self.reason.as_ref()) + length(self.message.as_ref())
+        length(self.reason.as_deref()) + length(self.message.as_deref())
     }
 }
 
@@ -239,7 +239,7 @@ impl View for PodView {
         self.metadata.bytes()
             + [&self.phase, &self.reason, &self.ip, &self.node, &self.unschedulable]
                 .into_iter()
-                .map(|text| length(text.as_ref()))
+                .map(|text| length(text.as_deref()))
                 .sum::<usize>()
             + std::mem::size_of_val(&*self.containers)
             + self
@@ -247,7 +247,7 @@ impl View for PodView {
                 .iter()
                 .map(|container| {
                     container.name.len()
-                        + length(container.waiting.as_ref())
+                        + length(container.waiting.as_deref())
                         + container.terminated.as_ref().map_or(0, Ended::bytes)
                         + container.last.as_ref().map_or(0, Ended::bytes)
                 })

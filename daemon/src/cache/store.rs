@@ -70,6 +70,9 @@ pub(super) enum Found<V> {
     Stale,
 }
 
+/// Chosen objects, and the names for which the store is not new enough.
+pub(super) type Listed<V> = (Vec<Arc<V>>, Vec<Arc<str>>);
+
 /// What became of an object that a watch delivered.
 #[derive(Debug)]
 pub(super) struct Applied<V> {
@@ -154,7 +157,7 @@ impl<V: View> Store<V> {
 
     /// The chosen objects by name, and the names for which the store is not new enough; `None` if that is so
     /// for the whole namespace.
-    pub(super) fn list(&self, namespace: &str, select: &Select) -> Option<(Vec<Arc<V>>, Vec<Arc<str>>)> {
+    pub(super) fn list(&self, namespace: &str, select: &Select) -> Option<Listed<V>> {
         let shard = self.read(namespace);
         let Some(space) = shard.get(namespace) else {
             return Some((Vec::new(), Vec::new()));

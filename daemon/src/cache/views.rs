@@ -254,20 +254,20 @@ impl View for StatefulSetView {
     fn bytes(&self) -> usize {
         self.metadata.bytes()
             + self.template_annotations.bytes()
-            + length(self.image.as_ref())
+            + length(self.image.as_deref())
             + std::mem::size_of_val(&*self.storage)
             + self
                 .storage
                 .iter()
                 .map(|(name, size)| name.len() + size.len())
                 .sum::<usize>()
-            + length(self.current_revision.as_ref())
-            + length(self.update_revision.as_ref())
+            + length(self.current_revision.as_deref())
+            + length(self.update_revision.as_deref())
     }
 }
 
-fn length(text: Option<&Box<str>>) -> usize {
-    text.map_or(0, |text| text.len())
+fn length(text: Option<&str>) -> usize {
+    text.map_or(0, str::len)
 }
 
 // === Service ===
@@ -346,8 +346,8 @@ impl View for ServiceView {
     }
     fn bytes(&self) -> usize {
         self.metadata.bytes()
-            + length(self.service_type.as_ref())
-            + length(self.cluster_ip.as_ref())
+            + length(self.service_type.as_deref())
+            + length(self.cluster_ip.as_deref())
             + std::mem::size_of_val(&*self.ingress)
             + self.ingress.iter().map(|text| text.len()).sum::<usize>()
     }
@@ -438,11 +438,11 @@ impl View for PvcView {
     }
     fn bytes(&self) -> usize {
         self.metadata.bytes()
-            + length(self.phase.as_ref())
-            + length(self.requested.as_ref())
-            + length(self.actual.as_ref())
-            + length(self.storage_class.as_ref())
-            + length(self.volume.as_ref())
+            + length(self.phase.as_deref())
+            + length(self.requested.as_deref())
+            + length(self.actual.as_deref())
+            + length(self.storage_class.as_deref())
+            + length(self.volume.as_deref())
     }
 }
 
@@ -555,7 +555,7 @@ impl View for JobView {
         &self.metadata
     }
     fn bytes(&self) -> usize {
-        self.metadata.bytes() + length(self.failure.as_ref())
+        self.metadata.bytes() + length(self.failure.as_deref())
     }
 }
 
@@ -600,6 +600,6 @@ impl View for CronJobView {
         &self.metadata
     }
     fn bytes(&self) -> usize {
-        self.metadata.bytes() + length(self.spec.schedule.as_ref()) + length(self.spec.time_zone.as_ref())
+        self.metadata.bytes() + length(self.spec.schedule.as_deref()) + length(self.spec.time_zone.as_deref())
     }
 }

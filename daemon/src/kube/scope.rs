@@ -75,7 +75,7 @@ impl Scope {
     pub fn names(&self) -> Vec<String> {
         match self {
             Self::All => Vec::new(),
-            Self::Namespaces(names) => names.iter().map(|name| name.to_string()).collect(),
+            Self::Namespaces(names) => names.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -321,9 +321,8 @@ async fn one_watch<T: Watched>(client: &Client, status: &WatchStatus, sink: &mut
     status.listing();
     loop {
         let next = match &list {
-            Some(list) => match tokio::time::timeout_at(list.deadline(), stream.next()).await {
-                Ok(next) => next,
-                Err(_) => {
+            Some(list) => {
+                let Ok(next) = tokio::time::timeout_at(list.deadline(), stream.next()).await else {
                     let pause = trouble.pause();
                     status.degraded(format!(
                         "the list was not complete within {} s",
@@ -332,8 +331,9 @@ async fn one_watch<T: Watched>(client: &Client, status: &WatchStatus, sink: &mut
                     tracing::warn!(kind = %subject.kind, "list not complete in time, beginning anew");
                     tokio::time::sleep(pause).await;
                     return;
-                }
-            },
+                };
+                next
+            }
             None => stream.next().await,
         };
         match next {
