@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn nothing_that_is_generated_is_out_of_date() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert_eq!(write(root, true).unwrap(), [PathBuf::new(); 0], "run: make crds");
+        assert_eq!(write(root, true).unwrap(), Vec::<PathBuf>::new(), "run: make crds");
         let readme = fs::read_to_string(root.join("README.md")).unwrap();
         assert!(readme.contains(BEGIN) && readme.contains(END));
     }

@@ -206,7 +206,8 @@ impl Workload {
                 .and_then(|object| serde_json::to_value(object).ok())
                 .is_some_and(|object| holds(&object))
         };
-        let waited = kube::runtime::wait::await_condition(api, name, condition);
+        // Boxed: the watch alone is some kilobytes.
+        let waited = Box::pin(kube::runtime::wait::await_condition(api, name, condition));
         match tokio::time::timeout(STEP_LIMIT, waited).await {
             Ok(Ok(_)) => self.note(&format!("saw: {name} {what}")),
             Ok(Err(error)) => self.note(&format!("cannot watch {name}: {error}")),

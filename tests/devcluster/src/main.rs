@@ -47,6 +47,7 @@ struct Serve {
     no_neo4j: bool,
     /// Installs the custom resource definitions at start: those that are built in, or those of a folder of YAML or JSON files.
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    #[allow(clippy::option_option)] // how clap tells an option without its value
     install_crds: Option<Option<PathBuf>>,
 }
 

@@ -221,7 +221,12 @@ mod tests {
             async { Err(Error::Deadline) }
         })
         .await;
-        let gaps: Vec<_> = times.lock().unwrap().windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let gaps: Vec<_> = times
+            .lock()
+            .unwrap()
+            .windows(2)
+            .map(|pair| pair[1].saturating_sub(pair[0]))
+            .collect();
         assert!(gaps.windows(2).all(|pair| pair[0] <= pair[1]), "{gaps:?}");
         assert!(
             gaps.iter().all(|gap| *gap <= LAST_RETRY + Duration::from_millis(5)),

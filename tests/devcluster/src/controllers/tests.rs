@@ -606,7 +606,7 @@ async fn a_quiet_cluster_is_written_to_by_nobody() {
         .server()
         .requests()
         .into_iter()
-        .filter(|request| request.is_write())
+        .filter(crate::apiserver::RequestRecord::is_write)
         .collect();
     assert_eq!(writes, [], "ten quiet minutes");
     world.stop().await;

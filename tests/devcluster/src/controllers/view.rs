@@ -318,7 +318,7 @@ where
                     match event {
                         watcher::Event::Init => self.begin_list(),
                         watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
-                            self.take_in(object, false)
+                            self.take_in(object, false);
                         }
                         watcher::Event::InitDone => {
                             self.end_list();

@@ -328,7 +328,7 @@ impl Binder {
         let left = self.volumes.list("", |volume| {
             let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
             claim_of(volume).as_ref() == Some(key)
-                && reference.and_then(|reference| reference.uid.as_deref()) != claim.map(|claim| meta::uid(claim))
+                && reference.and_then(|reference| reference.uid.as_deref()) != claim.map(meta::uid)
         });
         for volume in left {
             let policy = volume

@@ -85,14 +85,18 @@ pub(super) fn render(pod: &Pod, life: &Life, node_address: IpAddr, now: Timestam
     if let Main::Unscheduled { message } = &life.main {
         return PodStatus {
             phase: Some("Pending".to_owned()),
-            conditions: conditions(pod, now, &[Fact::no("PodScheduled", "Unschedulable", message.clone())]),
+            conditions: Some(conditions(
+                pod,
+                now,
+                &[Fact::no("PodScheduled", "Unschedulable", message.clone())],
+            )),
             ..before
         };
     }
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     PodStatus {
         phase: Some(life.phase().to_owned()),
-        conditions: conditions(pod, now, &facts(pod, life)),
+        conditions: Some(conditions(pod, now, &facts(pod, life))),
         container_statuses: Some(containers.map(|container| main_status(pod, container, life)).collect()),
         init_container_statuses: init_statuses(pod, life),
         host_ip: Some(node_address.to_string()),
@@ -297,7 +301,7 @@ fn facts(pod: &Pod, life: &Life) -> Vec<Fact> {
 }
 
 /// The pod's conditions with `facts` in them. A transition time moves only with its status; conditions of others stay.
-fn conditions(pod: &Pod, now: Timestamp, facts: &[Fact]) -> Option<Vec<PodCondition>> {
+fn conditions(pod: &Pod, now: Timestamp, facts: &[Fact]) -> Vec<PodCondition> {
     let mut conditions = pod
         .status
         .as_ref()
@@ -327,7 +331,7 @@ fn conditions(pod: &Pod, now: Timestamp, facts: &[Fact]) -> Option<Vec<PodCondit
             }),
         }
     }
-    Some(conditions)
+    conditions
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ fn phase(pod: &Pod) -> &str {
         .unwrap_or_default()
 }
 
+#[allow(clippy::option_option)] // not ready, or ready since a time that may be unknown
 fn ready_since(pod: &Pod) -> Option<Option<Timestamp>> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     conditions
@@ -257,12 +258,9 @@ impl Facts<'_> {
             if meta::is_deleting(&***pod) {
                 continue;
             }
-            match meta::label(&***pod, REVISION_LABEL) {
-                Some(label) => {
-                    current += i32::from(label == self.observed.current);
-                    updated += i32::from(label == self.observed.update);
-                }
-                None => {}
+            if let Some(label) = meta::label(&***pod, REVISION_LABEL) {
+                current += i32::from(label == self.observed.current);
+                updated += i32::from(label == self.observed.update);
             }
         }
         let replicas = i32::try_from(pods.len()).unwrap_or(i32::MAX);
