@@ -27,6 +27,8 @@ mod render;
 mod runs;
 mod schedule;
 mod status;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::{
