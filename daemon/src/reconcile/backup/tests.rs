@@ -385,6 +385,7 @@ async fn what_is_refused_creates_nothing_and_what_is_missing_is_waited_for() {
     let scene = Scene::new().await;
     for (name, spec, reason) in [
         ("x", json!({"mode": "replication-source"}), "UnsupportedFeature"),
+        ("check", json!({"options": {"validate": true}}), "UnsupportedFeature"),
         ("cron", json!({"schedule": "every night"}), "ValidationFailed"),
         (
             "old",
