@@ -337,12 +337,11 @@ fn scheduled(input: Input<'_>, schedule: &Schedule) -> Plan {
     } else if input.desired.suspend {
         State::suspended()
     } else if let Some(held) = runs.held.first() {
-        match input.ahead {
-            Some(ahead) => State::waiting("AnotherBackupRunning", ahead),
-            None => {
-                steps.push(Step::Release(held.clone()));
-                with(BackupPhase::Running, format!("{held} begins"), POLL)
-            }
+        if let Some(ahead) = input.ahead {
+            State::waiting("AnotherBackupRunning", ahead)
+        } else {
+            steps.push(Step::Release(held.clone()));
+            with(BackupPhase::Running, format!("{held} begins"), POLL)
         }
     } else {
         let message = match runs::last_finished(&runs.history) {

@@ -112,14 +112,14 @@ fn doing(observed: &Observed<'_>, report: Option<&BackupReport>) -> String {
         failed => format!("attempt {} is under way", failed + 1),
     };
     if let Some(error) = report.and_then(|report| report.error.as_ref()) {
-        text.push_str(&format!("; the one before failed: {error}"));
+        text = format!("{text}; the one before failed: {error}");
     }
     let waiting = observed.pods.iter().find_map(|pod| {
         let container = pod.containers.iter().find_map(|container| container.waiting.as_deref());
         pod.unschedulable.as_deref().or(container)
     });
     if let Some(waiting) = waiting.filter(|reason| !matches!(*reason, "PodInitializing" | "ContainerCreating")) {
-        text.push_str(&format!("; its pod waits: {waiting}"));
+        text = format!("{text}; its pod waits: {waiting}");
     }
     text
 }
