@@ -205,6 +205,9 @@ impl Pass<'_> {
         if let (Some(child), false) = (&children.operator_auth, access.fresh) {
             memo.credential = Some((child.live.resource_version.clone(), access.credential.clone()));
         }
+        // It may look as it did when it was well, and Neo4j say something else by now: only a pass that found it
+        // well lets the next one rest.
+        memo.converged = None;
         self.reconciler.memos.put(self.key, memo.clone());
         let replicas = |role| {
             let wanted = desired.pools.iter().find(|pool| pool.role == role);

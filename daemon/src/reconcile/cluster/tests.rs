@@ -577,3 +577,37 @@ async fn deletion_follows_the_recorded_retention() {
     }))
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_is_no_longer_well_is_asked_until_it_is() {
+    within(Box::pin(async {
+        let world = World::new().await;
+        world.cluster(json!({})).await;
+        world.ready().await;
+        let pods = world.api::<Pod>();
+        let fault = |fault: Option<&str>| json!({"metadata": {"annotations": {"devcluster.neo4j.com/fault": fault}}});
+        for what in [Some("crash"), None] {
+            let patch = Patch::Merge(fault(what));
+            pods.patch("graph-server-1", &PatchParams::default(), &patch)
+                .await
+                .unwrap();
+            if what.is_some() {
+                world
+                    .until("not Ready", |status| condition(status, "Ready").0 == "False")
+                    .await;
+            }
+        }
+        for _ in 0..100 {
+            let ended = world.pass().await.unwrap();
+            if condition(&world.status().await, "Ready").0 == "True" {
+                return;
+            }
+            assert_ne!(ended.outcome, Outcome::Skipped, "nobody would see it recover");
+            let delay = ended.requeue.unwrap();
+            assert!(delay <= Duration::from_secs(15), "{delay:?}");
+            tokio::time::sleep(delay).await;
+        }
+        panic!("it did not recover: {:?}", world.status().await.conditions);
+    }))
+    .await;
+}
