@@ -266,6 +266,14 @@ pub static BACKUP: Classes = Classes {
             asked: |spec| at(spec, "chainFromBackup").is_some(),
         },
         Refusal {
+            path: "spec.options.validate",
+            when: "true",
+            // Taking it without checking anything would be false safety.
+            why: "artifacts are not checked after a run yet; leave it out",
+            others: Class::Supported,
+            asked: |spec| is_true(spec, "options.validate"),
+        },
+        Refusal {
             path: "spec.mode",
             when: "replication-source",
             why: "replication is not supported; use standard",
@@ -489,6 +497,10 @@ mod tests {
             ["spec.storage.type"]
         );
         assert_eq!(paths(&BACKUP, json!({"mode": "replication-source"})), ["spec.mode"]);
+        assert_eq!(
+            paths(&BACKUP, json!({"options": {"validate": true}})),
+            ["spec.options.validate"]
+        );
         for harmless in [
             json!({"networkPolicy": {"enabled": false}}),
             json!({"tls": {"mode": "disabled"}}),

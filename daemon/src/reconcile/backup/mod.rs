@@ -357,12 +357,7 @@ fn findings(resource: &Resource) -> Findings {
 /// What is wrong with the spec by itself.
 fn refusal(resource: &Resource) -> Option<State> {
     let unsupported = Neo4jBackup::CLASSES.unsupported(&resource.custom.spec);
-    let mut fields: Vec<_> = unsupported.iter().map(|(path, why)| format!("{path}: {why}")).collect();
-    let options = resource.spec().options.as_ref();
-    if options.is_some_and(|options| options.validate == Some(true)) {
-        // Taking it without checking anything would be false safety.
-        fields.push("spec.options.validate: artifacts are not checked after a run yet; leave it out".to_owned());
-    }
+    let fields: Vec<_> = unsupported.iter().map(|(path, why)| format!("{path}: {why}")).collect();
     if !fields.is_empty() {
         let event = EventReason::UnsupportedFeature;
         return Some(State::invalid("UnsupportedFeature", event, fields.join("; ")));
