@@ -23,6 +23,17 @@ pub struct Target {
     pub metrics_url: Option<String>,
     /// Bearer token.
     pub token: Option<String>,
+    /// The file that the user named for it.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Target {
+    /// The token, read anew: a restarted daemon writes another one.
+    pub fn reread_token(&self) -> Option<String> {
+        let usual = || port_of(&self.url).map(token_path);
+        let path = self.token_file.clone().or_else(usual)?;
+        read_token(&path).ok()
+    }
 }
 
 /// What was given or found, before anything is asked. Says what is wrong with the options themselves.
@@ -36,6 +47,7 @@ pub async fn find(args: &Args) -> Result<Target, FetchError> {
             url,
             metrics_url,
             token,
+            token_file: args.token_file.clone(),
         });
     }
     let mut candidates = vec![Candidate::new(DEFAULT_PORT, given.clone())];
@@ -56,6 +68,7 @@ pub async fn find(args: &Args) -> Result<Target, FetchError> {
                     url: candidate.url.clone(),
                     metrics_url,
                     token: Some(token.clone()),
+                    token_file: args.token_file.clone(),
                 });
             }
         }
@@ -66,6 +79,7 @@ pub async fn find(args: &Args) -> Result<Target, FetchError> {
         url: first.url,
         metrics_url,
         token: first.token,
+        token_file: args.token_file.clone(),
     })
 }
 
@@ -95,11 +109,6 @@ fn folder() -> PathBuf {
 
 fn token_path(port: u16) -> PathBuf {
     token::file(runtime_dir().as_deref(), rustix::process::getuid().as_raw(), port)
-}
-
-/// The token in the file that the daemon of this URL leaves, read anew: a restarted daemon writes another one.
-pub fn reread_token(url: &str) -> Option<String> {
-    port_of(url).and_then(|port| read_token(&token_path(port)).ok())
 }
 
 fn port_of(url: &str) -> Option<u16> {
@@ -155,6 +164,23 @@ mod tests {
             .set_modified(old)
             .unwrap();
         assert_eq!(newest_first(folder.path()), [2000, 1000]);
+    }
+
+    #[test]
+    fn the_token_of_a_restarted_daemon_is_read_from_the_file_that_was_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t");
+        fs::write(&path, "old").unwrap();
+        let target = Target {
+            url: "http://127.0.0.1:1".into(),
+            metrics_url: None,
+            token: Some("old".into()),
+            token_file: Some(path.clone()),
+        };
+        fs::write(&path, "new").unwrap();
+        assert_eq!(target.reread_token().as_deref(), Some("new"));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(target.reread_token(), None);
     }
 
     #[test]

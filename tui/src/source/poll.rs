@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     LinkReport, Sample,
-    discover::{self, Target},
+    discover::Target,
     http::{FetchError, Http, base_url},
     prom::Scrape,
 };
@@ -72,7 +72,7 @@ pub async fn run(mut target: Target, reports: watch::Sender<LinkReport>, retry: 
                     () = reports.closed() => return,
                 }
                 // A restarted daemon has a new token.
-                if let Some(token) = discover::reread_token(&target.url)
+                if let Some(token) = target.reread_token()
                     && target.token.as_ref() != Some(&token)
                 {
                     http = Http::new(Some(token.clone()));

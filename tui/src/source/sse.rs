@@ -14,11 +14,7 @@ use http_body_util::BodyExt;
 use neo4j_operator_shared::events::{Event, Payload};
 use tokio::sync::mpsc;
 
-use super::{
-    StreamItem,
-    discover::{self, Target},
-    http::Http,
-};
+use super::{StreamItem, discover::Target, http::Http};
 
 /// Longest line and longest event that are kept; beyond it the event is dropped and counted.
 const MAX_EVENT: usize = 64 << 10;
@@ -100,7 +96,7 @@ pub async fn run(target: Target, resume_from: Option<String>, items: mpsc::Sende
     let mut last_id = resume_from;
     let mut wait = Duration::from_millis(250);
     while !items.is_closed() {
-        let token = discover::reread_token(&target.url).or_else(|| target.token.clone());
+        let token = target.reread_token().or_else(|| target.token.clone());
         if follow(&Http::new(token), &target.url, &mut last_id, &items, &lost).await {
             wait = Duration::from_millis(250);
         }
