@@ -184,7 +184,7 @@ impl Door {
             dry_run: params.dry_run()?,
         };
         record.manager.clone_from(&call.manager);
-        let form = request::form(&parts.headers)?;
+        let form = request::form(&parts.headers, params)?;
         let media = media_type(&parts.headers);
         let registry = &self.server.inner.registry;
         match verb {

@@ -88,11 +88,11 @@ pub(super) fn object(
     let mut response = match form {
         Form::Plain => json(code, &value),
         Form::Partial => json(code, &partial(&value)),
-        Form::Table => {
+        Form::Table(include) => {
             let metadata = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
             json(
                 code,
-                &table::table(resource, std::slice::from_ref(&value), &metadata, clock.now()),
+                &table::table(resource, std::slice::from_ref(&value), &metadata, include, clock.now()),
             )
         }
     };
@@ -112,14 +112,14 @@ pub(super) fn list(resource: &Resource, page: Page, form: Form, clock: &Arc<dyn 
     }
     let metadata = page.metadata(resource);
     let items: Vec<Value> = page.items.iter().map(|o| present::shown(resource, o)).collect();
-    if form == Form::Table {
+    if let Form::Table(include) = form {
         let mut metadata = metadata;
         if metadata["continue"] == ""
             && let Value::Object(map) = &mut metadata
         {
             map.shift_remove("continue");
         }
-        return json(200, &table::table(resource, &items, &metadata, clock.now()));
+        return json(200, &table::table(resource, &items, &metadata, include, clock.now()));
     }
     let items: Vec<Value> = items.iter().map(partial).collect();
     json(
@@ -147,9 +147,9 @@ fn line(resource: &Resource, told: Told, form: Form, clock: &Arc<dyn Clock>) -> 
     let shown = |value: Value| match form {
         Form::Plain => value,
         Form::Partial => partial(&value),
-        Form::Table => {
+        Form::Table(include) => {
             let metadata = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
-            table::table(resource, std::slice::from_ref(&value), &metadata, clock.now())
+            table::table(resource, std::slice::from_ref(&value), &metadata, include, clock.now())
         }
     };
     let (kind, object) = match told {

@@ -12,6 +12,7 @@ use super::super::{
     status::Failure,
     watch::WatchOptions,
 };
+use super::table::Include;
 
 /// A path below `/api` or `/apis` that names a resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -147,6 +148,20 @@ impl Params {
         }
     }
 
+    /// `includeObject`: what goes with the rows of a table.
+    fn include(&self) -> Result<Include, Failure> {
+        match self.text("includeObject") {
+            "" | "Metadata" => Ok(Include::Metadata),
+            "None" => Ok(Include::None),
+            "Object" => Ok(Include::Object),
+            other => Err(unsupported(
+                "includeObject",
+                other,
+                "\"Metadata\", \"None\", \"Object\"",
+            )),
+        }
+    }
+
     /// The options of a delete that has no body.
     pub(super) fn delete_options(&self) -> Value {
         let mut options = json!({});
@@ -226,7 +241,7 @@ pub(super) enum Form {
     /// Their metadata only.
     Partial,
     /// Rows for people.
-    Table,
+    Table(Include),
 }
 
 /// What kind of discovery document the client wants.
@@ -263,20 +278,20 @@ fn is_json(media: &str) -> bool {
 }
 
 /// The first form that the client accepts and the server has.
-pub(super) fn form(headers: &HeaderMap) -> Result<Form, Failure> {
+pub(super) fn form(headers: &HeaderMap, params: &Params) -> Result<Form, Failure> {
     let accepted = accepted(headers);
     if accepted.is_empty() {
         return Ok(Form::Plain);
     }
-    for (media, params) in &accepted {
+    for (media, wanted) in &accepted {
         if !is_json(media) {
             continue;
         }
-        let known = params.get("g").is_none_or(|g| g == "meta.k8s.io") && params.get("v").is_none_or(|v| v == "v1");
-        match params.get("as").map(String::as_str) {
+        let known = wanted.get("g").is_none_or(|g| g == "meta.k8s.io") && wanted.get("v").is_none_or(|v| v == "v1");
+        match wanted.get("as").map(String::as_str) {
             None => return Ok(Form::Plain),
             Some("PartialObjectMetadata" | "PartialObjectMetadataList") if known => return Ok(Form::Partial),
-            Some("Table") if known => return Ok(Form::Table),
+            Some("Table") if known => return Ok(Form::Table(params.include()?)),
             Some(_) => {}
         }
     }

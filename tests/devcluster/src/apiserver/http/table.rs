@@ -5,8 +5,25 @@ use serde_json::{Value, json};
 
 use super::super::kinds::Resource;
 
+/// How much of an object goes with its row (`includeObject`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Include {
+    /// Nothing.
+    None,
+    /// Its metadata, which is what absence means.
+    Metadata,
+    /// All of it, for clients that sort by a field.
+    Object,
+}
+
 /// Objects as rows.
-pub(super) fn table(resource: &Resource, objects: &[Value], metadata: &Value, now: Timestamp) -> Value {
+pub(super) fn table(
+    resource: &Resource,
+    objects: &[Value],
+    metadata: &Value,
+    include: Include,
+    now: Timestamp,
+) -> Value {
     let columns = columns(resource);
     let definitions: Vec<Value> = columns
         .iter()
@@ -18,12 +35,14 @@ pub(super) fn table(resource: &Resource, objects: &[Value], metadata: &Value, no
         .iter()
         .map(|object| {
             let cells: Vec<Value> = columns.iter().map(|c| cell(c, object, now)).collect();
-            json!({
-                "cells": cells,
-                "object": {
+            let object = match include {
+                Include::None => Value::Null,
+                Include::Metadata => json!({
                     "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"],
-                },
-            })
+                }),
+                Include::Object => object.clone(),
+            };
+            json!({"cells": cells, "object": object})
         })
         .collect();
     json!({

@@ -188,3 +188,37 @@ async fn the_loopback_door_asks_for_the_token_and_closes_in_time() {
         .expect("the server ends soon after it is told to")
         .unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_row_carries_as_much_of_its_object_as_the_client_asks_for() {
+    let server = Server::new(Options::default());
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let body = r#"{"metadata":{"name":"a"},"data":{"k":"v"}}"#;
+    assert_eq!(send(&server, "POST", maps, "application/json", body).await.0, 201);
+    let rows = async |query: &str| {
+        let request = Request::builder()
+            .uri(format!("{maps}{query}"))
+            .header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+            .body(Full::new(Bytes::new()))
+            .unwrap();
+        let response = Door::in_process(server.clone()).call(request).await.unwrap();
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (
+            code,
+            serde_json::from_slice::<Value>(&bytes).unwrap()["rows"][0]["object"].clone(),
+        )
+    };
+    let (_, metadata) = rows("").await;
+    assert_eq!(
+        (&metadata["kind"], &metadata["data"]),
+        (&json!("PartialObjectMetadata"), &Value::Null)
+    );
+    let (_, object) = rows("?includeObject=Object").await;
+    assert_eq!(
+        (&object["kind"], &object["data"]["k"]),
+        (&json!("ConfigMap"), &json!("v"))
+    );
+    assert_eq!(rows("?includeObject=None").await.1, Value::Null);
+    assert_eq!(rows("?includeObject=Everything").await.0, 422);
+}
