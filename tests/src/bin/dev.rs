@@ -120,6 +120,7 @@ async fn start_stack(strategy: Strategy) -> anyhow::Result<Stack> {
     let options = DaemonOptions {
         arguments: vec![format!("--cache-strategy={strategy}")],
         usual_ports: true,
+        addresses: None,
     };
     let daemon = Daemon::start(&cluster.kubeconfig, folder.path(), &options).await?;
     eprintln!(

@@ -75,6 +75,8 @@ pub struct DaemonOptions {
     pub arguments: Vec<String>,
     /// 8081 to 8083 if they are free, as people expect them; else free ports.
     pub usual_ports: bool,
+    /// These (health, metrics, control), as a daemon that is started again would have; else free ports.
+    pub addresses: Option<[SocketAddr; 3]>,
 }
 
 /// The operator.
@@ -188,7 +190,10 @@ pub async fn install_crds(client: &Client) -> Result<(), StackError> {
 impl Daemon {
     /// Starts it against the cluster of a kubeconfig and waits until it is ready.
     pub async fn start(kubeconfig: &Path, folder: &Path, options: &DaemonOptions) -> Result<Self, StackError> {
-        let [health, metrics, control] = ports(options.usual_ports)?;
+        let [health, metrics, control] = match options.addresses {
+            Some(addresses) => addresses,
+            None => ports(options.usual_ports)?,
+        };
         let token_folder = folder.join("token");
         let token_file = token_folder.join(format!("control-{}.token", control.port()));
         let mut arguments = vec![
@@ -220,6 +225,11 @@ impl Daemon {
         };
         daemon.wait_ready().await?;
         Ok(daemon)
+    }
+
+    /// Where it listens, for [`DaemonOptions::addresses`].
+    pub const fn addresses(&self) -> [SocketAddr; 3] {
+        [self.health, self.metrics, self.control]
     }
 
     /// Waits until `/readyz` says yes.

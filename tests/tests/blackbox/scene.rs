@@ -1,0 +1,307 @@
+//! A cluster with an operator in front of it, and what tests ask of it.
+//!
+//! Everything is waited for by a condition with a deadline; a condition that does not come true ends the test
+//! with the object as it was last seen and the last lines of the operator's log.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use kube::{
+    Api, Client,
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
+    core::GroupVersionKind,
+    discovery::{Discovery, Scope, verbs},
+};
+use neo4j_operator_crds::examples::{Example, accepted};
+use neo4j_operator_tests::harness::{Daemon, DaemonOptions, Devcluster, StackError, install_crds, wait_until};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Longest wait for a condition. Most hold within a second; a machine under load takes longer.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const NAMESPACE: &str = "default";
+pub const CLUSTER: &str = "Neo4jEnterpriseCluster";
+
+/// The field manager that tests write with, as a user would with kubectl.
+const USER: &str = "a-user";
+
+pub struct Scene {
+    // Dropped in this order: the operator ends before the cluster that it writes to.
+    pub daemon: Option<Daemon>,
+    pub cluster: Devcluster,
+    pub folder: TempDir,
+    arguments: Vec<String>,
+}
+
+/// Kind, namespace and name of an object.
+pub type Id = (String, String, String);
+
+impl Scene {
+    /// Both processes, ready, with the operator's own definitions installed.
+    pub async fn start(arguments: &[&str]) -> Self {
+        let mut scene = Self::without_operator(arguments).await;
+        scene.start_operator().await;
+        scene
+    }
+
+    /// The cluster alone.
+    pub async fn without_operator(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = Devcluster::start(folder.path()).await.unwrap_or_else(fail);
+        install_crds(&cluster.client).await.unwrap_or_else(fail);
+        Self {
+            daemon: None,
+            cluster,
+            folder,
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+        }
+    }
+
+    /// Starts the operator; one that ran before gives its addresses on.
+    pub async fn start_operator(&mut self) {
+        let options = DaemonOptions {
+            arguments: self.arguments.clone(),
+            usual_ports: false,
+            addresses: self.daemon.as_ref().map(Daemon::addresses),
+        };
+        let daemon = Daemon::start(&self.cluster.kubeconfig, self.folder.path(), &options).await;
+        self.daemon = Some(daemon.unwrap_or_else(fail));
+    }
+
+    pub fn operator(&self) -> &Daemon {
+        self.daemon.as_ref().unwrap()
+    }
+
+    /// Ends the operator with SIGKILL; its addresses are kept for the next start.
+    pub fn kill_operator(&mut self) {
+        self.daemon.as_mut().unwrap().process.kill();
+    }
+
+    pub fn client(&self) -> Client {
+        self.cluster.client.clone()
+    }
+
+    pub fn api(&self, kind: &str) -> Api<DynamicObject> {
+        let (group, version) = match kind {
+            "Neo4jEnterpriseCluster" | "Neo4jDatabase" | "Neo4jBackup" => ("neo4j.neo4j.com", "v1beta1"),
+            "StatefulSet" => ("apps", "v1"),
+            "Job" | "CronJob" => ("batch", "v1"),
+            "PodDisruptionBudget" => ("policy", "v1"),
+            _ => ("", "v1"),
+        };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        Api::namespaced_with(self.client(), NAMESPACE, &resource)
+    }
+
+    /// Applies an object as a user does. Returns what the server stored.
+    pub async fn apply(&self, object: &Value) -> Value {
+        let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
+        let parameters = PatchParams {
+            field_validation: Some(kube::api::ValidationDirective::Strict),
+            ..PatchParams::apply(USER).force()
+        };
+        let applied = self.api(kind).patch(name, &parameters, &Patch::Apply(object)).await;
+        value(applied.unwrap_or_else(|error| panic!("{kind}/{name} is refused: {error}")))
+    }
+
+    /// Merges a patch into an object.
+    pub async fn merge(&self, kind: &str, name: &str, patch: Value) -> Value {
+        let parameters = PatchParams {
+            field_manager: Some(USER.to_owned()),
+            ..PatchParams::default()
+        };
+        let merged = self.api(kind).patch(name, &parameters, &Patch::Merge(patch)).await;
+        value(merged.unwrap_or_else(|error| panic!("{kind}/{name} cannot be changed: {error}")))
+    }
+
+    pub async fn get(&self, kind: &str, name: &str) -> Option<Value> {
+        self.api(kind).get_opt(name).await.unwrap().map(value)
+    }
+
+    pub async fn list(&self, kind: &str) -> Vec<Value> {
+        let listed = self.api(kind).list(&ListParams::default()).await.unwrap();
+        listed.items.into_iter().map(value).collect()
+    }
+
+    pub async fn delete(&self, kind: &str, name: &str) {
+        let deleted = self.api(kind).delete(name, &DeleteParams::default()).await;
+        deleted.unwrap_or_else(|error| panic!("{kind}/{name} cannot be deleted: {error}"));
+    }
+
+    /// Waits until an object is there and a condition of it holds.
+    pub async fn wait(&self, kind: &str, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let seen = std::cell::RefCell::new(None);
+        let waited = wait_until(what, PATIENCE, || async {
+            let object = self.get(kind, name).await;
+            let found = object.as_ref().is_some_and(&holds);
+            seen.replace(object);
+            Ok(found.then_some(()))
+        });
+        if let Err(error) = waited.await {
+            let seen = seen.borrow().clone().unwrap_or_default();
+            panic!(
+                "{kind}/{name}: {error}\nspec: {:#}\nstatus: {:#}\nthe operator says:\n{}",
+                seen["spec"],
+                seen["status"],
+                self.daemon
+                    .as_ref()
+                    .map(|daemon| daemon.process.tail())
+                    .unwrap_or_default()
+            );
+        }
+        seen.into_inner().unwrap()
+    }
+
+    pub async fn wait_ready(&self, kind: &str, name: &str) -> Value {
+        self.wait(kind, name, "Ready=True", is_ready).await
+    }
+
+    /// Waits until anything holds.
+    pub async fn wait_for<T>(&self, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            let log = self
+                .daemon
+                .as_ref()
+                .map(|daemon| daemon.process.tail())
+                .unwrap_or_default();
+            assert!(
+                tokio::time::Instant::now() < until,
+                "{what} did not happen; the operator says:\n{log}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until an operator that has just been started has done a whole pass over a cluster.
+    pub async fn wait_for_a_pass(&self, name: &str) -> Value {
+        let path = format!("/v1/reconciles?kind={CLUSTER}&namespace={NAMESPACE}&name={name}");
+        self.wait_for(&format!("a reconcile of {name}"), async || {
+            let answer = self.operator().control(&path).await?;
+            let settled = |record: &&Value| record["outcome"] == "converged" || record["outcome"] == "waiting";
+            answer["items"].as_array()?.iter().find(settled).cloned()
+        })
+        .await
+    }
+
+    /// Every object of the server, of every kind that can be listed: the version it has now.
+    pub async fn inventory(&self) -> BTreeMap<Id, Value> {
+        let discovery = Discovery::new(self.client()).run().await.unwrap();
+        let mut found = BTreeMap::new();
+        for (resource, capabilities) in discovery.groups().flat_map(|group| group.recommended_resources()) {
+            if !capabilities.supports_operation(verbs::LIST) {
+                continue;
+            }
+            let api: Api<DynamicObject> = Api::all_with(self.client(), &resource);
+            for object in api.list(&ListParams::default()).await.unwrap().items {
+                let namespace = match capabilities.scope {
+                    Scope::Namespaced => object.metadata.namespace.clone().unwrap_or_default(),
+                    Scope::Cluster => String::new(),
+                };
+                let id = (
+                    resource.kind.clone(),
+                    namespace,
+                    object.metadata.name.clone().unwrap_or_default(),
+                );
+                found.insert(id, value(object));
+            }
+        }
+        found
+    }
+
+    /// Events about an object, as their reasons and messages.
+    pub async fn events(&self, name: &str) -> Vec<(String, String)> {
+        let events = self.list("Event").await;
+        let about = events.iter().filter(|event| event["involvedObject"]["name"] == name);
+        about
+            .map(|event| (text(event, "/reason").to_owned(), text(event, "/message").to_owned()))
+            .collect()
+    }
+
+    /// Waits for an event with this reason whose message has this text.
+    pub async fn wait_event(&self, name: &str, reason: &str, part: &str) {
+        self.wait_for(&format!("event {reason} of {name} with {part:?}"), async || {
+            let events = self.events(name).await;
+            let told = |event: &(String, String)| event.0 == reason && event.1.contains(part);
+            events.iter().any(told).then_some(())
+        })
+        .await;
+    }
+
+    /// Applies the smallest cluster under another name and waits until it is ready.
+    pub async fn ready_cluster(&self, name: &str) -> Value {
+        self.apply(&admin_secret()).await;
+        self.apply(&cluster(name)).await;
+        self.wait_ready(CLUSTER, name).await
+    }
+}
+
+pub fn fail<T>(error: StackError) -> T {
+    panic!("{error}")
+}
+
+pub fn value(object: DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap()
+}
+
+/// The text at a JSON pointer, empty where there is none.
+pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+pub fn folder_of_examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/examples")
+}
+
+pub fn examples() -> Vec<Example> {
+    accepted(&folder_of_examples()).unwrap()
+}
+
+/// Ready for the generation that is there now.
+pub fn is_ready(object: &Value) -> bool {
+    neo4j_operator_tests::workload::is_ready(object)
+        && object["status"]["observedGeneration"] == object["metadata"]["generation"]
+}
+
+pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    let conditions = object["status"]["conditions"].as_array()?;
+    conditions.iter().find(|condition| condition["type"] == kind)
+}
+
+pub fn has(object: &Value, kind: &str, status: &str, reason: &str) -> bool {
+    condition(object, kind).is_some_and(|found| found["status"] == status && found["reason"] == reason)
+}
+
+pub fn admin_secret() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "neo4j-admin-secret"},
+        "stringData": {"username": "neo4j", "password": "for-the-tests-only"},
+    })
+}
+
+/// The smallest cluster of three servers.
+pub fn cluster(name: &str) -> Value {
+    json!({
+        "apiVersion": "neo4j.neo4j.com/v1beta1", "kind": CLUSTER, "metadata": {"name": name},
+        "spec": {
+            "image": {"repo": "neo4j", "tag": "5.26.12-enterprise"},
+            "acceptLicenseAgreement": "eval",
+            "topology": {"servers": 3},
+            "storage": {"size": "10Gi"},
+        },
+    })
+}
+
+/// Names and resource versions of the objects in an inventory: equal where nobody wrote.
+pub fn versions(inventory: &BTreeMap<Id, Value>) -> BTreeMap<Id, String> {
+    inventory
+        .iter()
+        .map(|(id, object)| (id.clone(), text(object, "/metadata/resourceVersion").to_owned()))
+        .collect()
+}
