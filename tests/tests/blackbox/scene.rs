@@ -194,7 +194,10 @@ impl Scene {
     pub async fn inventory(&self) -> BTreeMap<Id, Value> {
         let discovery = Discovery::new(self.client()).run().await.unwrap();
         let mut found = BTreeMap::new();
-        for (resource, capabilities) in discovery.groups().flat_map(|group| group.recommended_resources()) {
+        for (resource, capabilities) in discovery
+            .groups()
+            .flat_map(kube::discovery::ApiGroup::recommended_resources)
+        {
             if !capabilities.supports_operation(verbs::LIST) {
                 continue;
             }
