@@ -51,7 +51,7 @@ crds: toolchain ## Write what is generated: crds/manifests, daemon/deploy/rbac, 
 	$(CARGO) run -p neo4j-operator --bin generate
 
 .PHONY: bench
-bench: toolchain ## Run the benches
+bench: toolchain ## Run the benches (about half a minute after an optimised build)
 	$(CARGO) bench -p neo4j-operator-benches
 
 .PHONY: ci
