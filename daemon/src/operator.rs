@@ -337,6 +337,7 @@ fn context(
         },
     )
     .telling(cache.clone());
+    let switch = Arc::clone(executor.read_only_switch());
     let (events, writer) = Events::new(executor.clone(), Arc::clone(&clock));
     tasks.spawn(writer.run());
     let cluster_domain: Arc<str> = settings.cluster_domain.as_str().into();
@@ -351,6 +352,7 @@ fn context(
     };
     let driver = driver.unwrap_or_else(|| Arc::new(Neo4rsDriver));
     let neo4j = Registry::new(driver, resolver, limits);
+    neo4j.obey(switch);
     let (sweeping, stopped) = (neo4j.clone(), stop.clone());
     tasks.spawn(async move {
         tokio::select! {

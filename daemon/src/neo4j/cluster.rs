@@ -6,7 +6,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -67,6 +70,8 @@ struct Shared {
     pool: Pool,
     resolver: EndpointResolver,
     keyring: Keyring,
+    /// While it is set, nothing is changed in any cluster.
+    read_only: OnceLock<Arc<AtomicBool>>,
     /// The pod that led `system` when it was last looked for, by uid of the cluster.
     leaders: Mutex<HashMap<Arc<str>, Arc<str>>>,
 }
@@ -88,8 +93,19 @@ impl Registry {
             pool: Pool::new(driver, limits),
             resolver,
             keyring: Keyring::default(),
+            read_only: OnceLock::new(),
             leaders: Mutex::default(),
         }))
+    }
+
+    /// Changes nothing in any cluster while the switch is set. The first switch given counts.
+    pub fn obey(&self, read_only: Arc<AtomicBool>) {
+        let _ = self.0.read_only.set(read_only);
+    }
+
+    fn read_only(&self) -> bool {
+        let switch = self.0.read_only.get();
+        switch.is_some_and(|switch| switch.load(Ordering::Relaxed))
     }
 
     /// How hosts are found.
@@ -264,12 +280,19 @@ impl ClusterClient {
     /// Sends a change to the leader of `system`, and to another leader if there is one now and sending it twice
     /// cannot hurt. To the same server it is sent once: whoever wanted it reads the state again first.
     pub(super) async fn write(&self, command: &Command) -> Result<Rows, BoltError> {
+        if self.registry.read_only() {
+            return Err(BoltError::new(ErrorKind::Invalid, "the operator is read-only"));
+        }
         let mut asked: Vec<Arc<str>> = Vec::new();
         let mut first: Option<BoltError> = None;
         loop {
             let leader = match self.leader().await {
                 Ok(leader) if !asked.contains(&leader.pod) && asked.len() < LEADERS_TRIED => leader,
-                Ok(_) => return Err(first.unwrap_or_else(no_leader)),
+                // That one pod has no host now does not mean that the cluster has none.
+                Ok(_) => {
+                    let told = first.filter(|known| known.kind != ErrorKind::HostNotFound);
+                    return Err(told.unwrap_or_else(no_leader));
+                }
                 Err(error) => {
                     let told = first.filter(|known| known.kind != ErrorKind::HostNotFound);
                     return Err(told.unwrap_or(error));

@@ -264,6 +264,16 @@ pub(super) fn lost_race(error: &EffectError) -> bool {
     }
 }
 
+/// A JSON patch whose `test` did not hold: 422 that blames no field. One that blames fields is a refusal of the
+/// object, which trying again does not heal.
+pub(super) fn failed_test(error: &EffectError) -> bool {
+    let EffectError::Api { source, .. } = error else {
+        return false;
+    };
+    matches!(source.as_ref(), kube::Error::Api(status) if status.code == 422
+        && status.details.as_ref().is_none_or(|details| details.causes.is_empty()))
+}
+
 pub(super) fn terminating(status: &kube::core::Status) -> bool {
     status.details.as_ref().is_some_and(|details| {
         details

@@ -29,8 +29,10 @@ use serde_json::{Value, json};
 use crate::cache::Router;
 
 use super::{
-    ErrorType, MANAGER, Manifest, Requests, Resource,
-    effect::{Effect, EffectError, Ended, How, Live, Written, already_exists, label, lost_race, terminating},
+    MANAGER, Manifest, Requests, Resource,
+    effect::{
+        Effect, EffectError, Ended, How, Live, Written, already_exists, failed_test, label, lost_race, terminating,
+    },
     managed_fields::hand_over,
 };
 
@@ -98,6 +100,11 @@ impl Executor {
     /// Whether it may write now.
     pub fn read_only(&self) -> bool {
         self.options.read_only.load(Ordering::Relaxed)
+    }
+
+    /// The switch that decides it, for whoever else changes something.
+    pub fn read_only_switch(&self) -> &Arc<AtomicBool> {
+        &self.options.read_only
     }
 
     fn may_write(&self) -> Result<(), EffectError> {
@@ -337,10 +344,7 @@ impl Executor {
         let request =
             Request::new(resource.collection(namespace)).patch(name, &parameters, &Patch::<Value>::Json(patch));
         match self.send("patch", resource, &what, request, requests).await {
-            // A failed test is 422 on a real API server; a lost write is 409.
-            Err(error) if lost_race(&error) || error.category() == ErrorType::Validation => {
-                Err(EffectError::Changed { what })
-            }
+            Err(error) if lost_race(&error) || failed_test(&error) => Err(EffectError::Changed { what }),
             answer => answer,
         }
     }

@@ -61,9 +61,10 @@ pub struct Runs {
     pub pruned: BTreeMap<String, u32>,
 }
 
-/// Whether a Job ended, or should have long ago.
+/// Whether a Job ended, or should have long ago. One that was not let go yet is never overdue.
 pub fn is_over(job: &JobView, now: Timestamp) -> bool {
-    job.complete || job.gave_up || now.duration_since(began(job)) > OVERDUE
+    let overdue = |began: Timestamp| now.duration_since(began) > OVERDUE;
+    job.complete || job.gave_up || (!job.suspended && job.started.is_some_and(overdue))
 }
 
 fn began(job: &JobView) -> Timestamp {
@@ -304,5 +305,28 @@ pub fn told(run: &BackupRun) -> String {
                 stats.size.unwrap_or_default()
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_was_not_let_go_is_never_overdue() {
+        let began: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let late: Timestamp = "2026-01-05T00:00:00Z".parse().unwrap();
+        let mut job = JobView {
+            suspended: true,
+            ..JobView::default()
+        };
+        job.metadata.created = Some(began);
+        assert!(!is_over(&job, late), "held for days");
+        job.suspended = false;
+        assert!(!is_over(&job, late), "just let go, not started yet");
+        job.started = Some(began);
+        assert!(is_over(&job, late), "ran for days");
+        job.started = Some(late);
+        assert!(!is_over(&job, late));
     }
 }

@@ -29,11 +29,15 @@ pub struct Deleted<'a> {
     pub uid: &'a str,
     /// The last status.
     pub status: &'a Neo4jEnterpriseClusterStatus,
+    /// The retention policy of the spec as it is now, if it can be read.
+    pub asked: Option<&'a RetentionPolicy>,
+    /// Whether it is paused or in a dry run.
+    pub held: bool,
 }
 
 /// Cleans up and lets go.
 pub async fn run(context: &Context, deleted: Deleted<'_>, run: &mut Run) -> Result<Done, Failure> {
-    if wipes(deleted.status) {
+    if wipes(deleted) {
         wipe(context, deleted, run).await?;
     }
     context.neo4j.forget_cluster(deleted.uid);
@@ -41,9 +45,14 @@ pub async fn run(context: &Context, deleted: Deleted<'_>, run: &mut Run) -> Resu
     Ok(Done::idle(Outcome::Changed))
 }
 
-/// What the last reconcile before the deletion recorded counts: a late edit does not arm a wipe (B6).
-fn wipes(status: &Neo4jEnterpriseClusterStatus) -> bool {
-    status.effective_retention_policy.as_deref() == Some(RetentionPolicy::Delete.as_str())
+/// Whether data goes. What the last reconcile before the deletion recorded and what the spec says now must both
+/// be Delete: a late edit does not arm a wipe (B6), and a Retain that nobody recorded still keeps the data. A
+/// held resource is only let go.
+fn wipes(deleted: Deleted<'_>) -> bool {
+    let recorded = deleted.status.effective_retention_policy.as_deref();
+    !deleted.held
+        && recorded == Some(RetentionPolicy::Delete.as_str())
+        && deleted.asked == Some(&RetentionPolicy::Delete)
 }
 
 async fn wipe(context: &Context, deleted: Deleted<'_>, run: &mut Run) -> Result<(), Failure> {
@@ -52,6 +61,7 @@ async fn wipe(context: &Context, deleted: Deleted<'_>, run: &mut Run) -> Result<
         name,
         uid,
         status,
+        ..
     } = deleted;
     let requests = run.requests().clone();
     let ours = vec![(names::CLUSTER.to_owned(), name.to_owned())];
@@ -188,14 +198,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_recorded_policy_wipes() {
+    fn data_goes_only_if_record_and_spec_say_so_and_nothing_holds_it() {
         let status = |policy: Option<&str>| Neo4jEnterpriseClusterStatus {
             effective_retention_policy: policy.map(str::to_owned),
             ..Neo4jEnterpriseClusterStatus::default()
         };
-        assert!(wipes(&status(Some("Delete"))));
-        for policy in [None, Some("Retain"), Some("delete"), Some("")] {
-            assert!(!wipes(&status(policy)), "{policy:?}");
+        let wipes = |recorded: Option<&str>, asked: Option<&RetentionPolicy>, held: bool| {
+            let status = status(recorded);
+            super::wipes(Deleted {
+                namespace: "n",
+                name: "c",
+                uid: "u",
+                status: &status,
+                asked,
+                held,
+            })
+        };
+        let (delete, retain) = (Some(&RetentionPolicy::Delete), Some(&RetentionPolicy::Retain));
+        assert!(wipes(Some("Delete"), delete, false));
+        assert!(!wipes(Some("Delete"), delete, true), "paused or dry run");
+        assert!(!wipes(Some("Delete"), retain, false), "a Retain that nobody recorded");
+        assert!(!wipes(Some("Delete"), None, false), "a spec that cannot be read");
+        for recorded in [None, Some("Retain"), Some("delete"), Some("")] {
+            assert!(!wipes(recorded, delete, false), "{recorded:?}");
         }
     }
 

@@ -114,10 +114,24 @@ impl ClusterReconciler {
         &self,
         context: &Context,
         key: &Key,
-        custom: &Custom<Neo4jEnterpriseCluster>,
+        seen: &Custom<Neo4jEnterpriseCluster>,
         run: &mut Run,
     ) -> Result<Done, Failure> {
         run.phase(super::Phase::Apply);
+        // What follows cannot be taken back: decide on what the server has now (K53).
+        let requests = run.requests().clone();
+        let live = context
+            .cache
+            .live::<Custom<Neo4jEnterpriseCluster>>(&key.namespace, &key.name, &requests)
+            .await?;
+        let Some(custom) = live else {
+            self.gone(context, key);
+            return Ok(Done::gone());
+        };
+        if custom.meta.uid != seen.meta.uid || custom.meta.deleting.is_none() {
+            return Ok(Done::changed(Duration::ZERO));
+        }
+        let custom = &*custom;
         if !custom
             .meta
             .finalizers
@@ -128,11 +142,18 @@ impl ClusterReconciler {
             return Ok(Done::idle(Outcome::Waiting));
         }
         let (status, _) = latest(context, custom);
+        let asked = custom
+            .object
+            .as_ref()
+            .ok()
+            .map(|cluster| cluster.spec.effective().retention);
         let deleted = deletion::Deleted {
             namespace: &key.namespace,
             name: &key.name,
             uid: &custom.meta.uid,
             status: &status,
+            asked: asked.as_ref(),
+            held: !matches!(mode(custom), Mode::Enabled),
         };
         let done = deletion::run(context, deleted, run).await?;
         context.status.forget(&custom.meta.uid);

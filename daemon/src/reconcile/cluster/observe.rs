@@ -196,10 +196,11 @@ pub async fn children(
         })
         .collect();
     children.pods.sort_by(|one, other| one.name.cmp(&other.name));
-    let prefixes: Vec<String> = children.sets.values().map(claim_prefix).collect();
+    // Only claims that a StatefulSet mounts: others of such a name were kept from an earlier cluster, or are copies.
+    let mounted = |name: &str| children.sets.values().any(|set| mounts(set, name));
     children.claims = claims
         .iter()
-        .filter(|view| prefixes.iter().any(|prefix| view.metadata.name.starts_with(prefix)))
+        .filter(|view| mounted(&view.metadata.name))
         .map(|view| Claim {
             name: view.metadata.name.to_string(),
             uid: view.metadata.uid.to_string(),
@@ -209,6 +210,14 @@ pub async fn children(
         .collect();
     children.claims.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(children)
+}
+
+/// Whether a claim is the one of an ordinal that the StatefulSet runs.
+fn mounts(set: &Set, claim: &str) -> bool {
+    let ordinal = claim
+        .strip_prefix(&claim_prefix(set))
+        .and_then(|rest| rest.parse::<u32>().ok());
+    ordinal.is_some_and(|ordinal| ordinal < set.replicas)
 }
 
 fn claim_prefix(set: &Set) -> String {

@@ -15,7 +15,7 @@ use neo4j_operator_shared::{
 };
 
 use super::{
-    FORCE_DELETE, act,
+    FORCE_DELETE, RECONCILE, act,
     observe::{self, Freshness, Resource},
     status, write_status,
 };
@@ -23,7 +23,7 @@ use crate::{
     cache::{PodView, Select},
     neo4j::{BoltError, ErrorKind},
     reconcile::{
-        Context, Done, EventReason, Failure, Key, Phase, Run,
+        Context, Done, EffectError, EventReason, Failure, Key, Phase, Run,
         target::{self, TargetError},
     },
 };
@@ -82,6 +82,10 @@ pub(super) async fn reconcile(context: &Context, key: &Key, grace: Duration, run
 async fn fate(context: &Context, resource: &Resource, run: &Run) -> Result<Fate, Failure> {
     let leave = |why: &str| Ok(Fate::Leave(why.to_owned()));
     let spec = &resource.object.spec;
+    let annotations = &resource.meta().annotations;
+    if matches!(annotations.get(RECONCILE), Some("paused" | "dry-run")) {
+        return leave("the resource is held by annotation");
+    }
     if resource.meta().annotations.has(FORCE_DELETE, "true") {
         let note = "released by annotation, without touching Neo4j";
         context
@@ -99,6 +103,9 @@ async fn fate(context: &Context, resource: &Resource, run: &Run) -> Result<Fate,
     if !resource.claimed() {
         return leave("this resource never claimed it");
     }
+    if !spec.effective().if_not_exists && resource.status.creation_time.is_none() {
+        return leave("nobody knows whether this resource created it");
+    }
     let rivals = observe::rivals(context, resource, Freshness::Live, run.requests()).await?;
     if let Some(rival) = rivals.first() {
         return Ok(Fate::Leave(format!("{} wants it too", rival.meta.name)));
@@ -114,6 +121,9 @@ async fn drop_database(
     grace: Duration,
     run: &mut Run,
 ) -> Result<Done, Failure> {
+    if context.executor.read_only() {
+        return Err(EffectError::ReadOnly.into());
+    }
     let name = resource.database();
     run.phase(Phase::Bolt);
     let requests = run.requests().clone();
@@ -174,6 +184,14 @@ async fn drop_database(
         }
         Ok(None) => {
             run.result(place, ActionResult::Done, None);
+            if over(context, since, grace) {
+                // The server that is asked may be cut off and never hear of it.
+                let note = format!("released: database {name:?} was dropped, but a server still lists it");
+                context
+                    .events
+                    .publish(&resource.subject, EventReason::DeletionBlocked, note);
+                return release(context, key, resource, run).await;
+            }
             let message = format!("database {name:?} is being dropped");
             say(context, resource, None, &message, run).await?;
             Ok(Done::changed(POLL))
@@ -196,8 +214,7 @@ async fn blocked(
     run: &mut Run,
 ) -> Result<Done, Failure> {
     let name = resource.database();
-    let waited = context.now().duration_since(since);
-    if waited >= SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX) {
+    if over(context, since, grace) {
         let note = format!("released without dropping database {name:?}: {why}");
         context
             .events
@@ -212,6 +229,11 @@ async fn blocked(
             .publish(&resource.subject, EventReason::DeletionBlocked, note);
     }
     Ok(Done::waiting(BLOCKED))
+}
+
+/// Whether a deletion has waited as long as it may.
+fn over(context: &Context, since: Timestamp, grace: Duration) -> bool {
+    context.now().duration_since(since) >= SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX)
 }
 
 /// Writes the status; says whether the deletion was not blocked before.

@@ -473,3 +473,28 @@ async fn a_cluster_that_stops_answering_makes_the_state_unknown_and_changes_noth
     );
     assert_eq!(world.status("d").await.servers.len(), 1, "what was known stays");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_held_resource_and_a_read_only_operator_drop_nothing() {
+    let world = World::new().await;
+    for name in ["held", "kept"] {
+        world.database(name, json!({"name": name})).await;
+        world.settle(name).await;
+    }
+    let paused = json!({"metadata": {"annotations": {"neo4j.neo4j.com/reconcile": "paused"}}});
+    world
+        .api()
+        .patch("held", &PatchParams::default(), &Patch::Merge(paused))
+        .await
+        .unwrap();
+    world.api().delete("held", &DeleteParams::default()).await.unwrap();
+    assert_eq!(world.settle("held").await.outcome, Outcome::Gone);
+    assert!(world.in_neo4j("held").await.is_some());
+
+    let switch = world.context.executor.read_only_switch();
+    switch.store(true, std::sync::atomic::Ordering::Relaxed);
+    world.api().delete("kept", &DeleteParams::default()).await.unwrap();
+    let failure = world.pass("kept").await.unwrap_err();
+    assert!(failure.message.contains("read-only"), "{failure}");
+    assert!(world.in_neo4j("kept").await.is_some());
+}
