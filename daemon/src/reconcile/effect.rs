@@ -282,3 +282,28 @@ pub(super) fn terminating(status: &kube::core::Status) -> bool {
             .any(|cause| cause.reason == "NamespaceTerminating")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_whose_test_failed_is_a_lost_race_and_one_that_blames_a_field_is_not() {
+        let refused = |code: u16, details: Value| {
+            let status = serde_json::json!({"status": "Failure", "message": "m", "reason": "Invalid",
+                "code": code, "details": details});
+            EffectError::Api {
+                verb: "patch",
+                what: "Neo4jDatabase n/d".to_owned(),
+                source: Box::new(kube::Error::Api(serde_json::from_value(status).unwrap())),
+            }
+        };
+        let blame = serde_json::json!({"causes": [{"field": "spec.name", "message": "no"}]});
+        assert!(
+            failed_test(&refused(422, serde_json::json!({}))),
+            "as a real server answers"
+        );
+        assert!(!failed_test(&refused(422, blame)), "trying again does not heal it");
+        assert!(!failed_test(&refused(400, serde_json::json!({}))));
+    }
+}

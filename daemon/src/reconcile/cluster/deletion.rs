@@ -1,4 +1,5 @@
-//! Deleting a cluster: before validation and every gate (DEL1), with what the last reconcile before recorded.
+//! Deleting a cluster: before validation and every gate (DEL1). Data goes only if the last reconcile before the
+//! deletion recorded Delete, the spec still says so, and no annotation holds the resource.
 //!
 //! With Retain nothing but the finalizer is touched, and the children go by their owner reference. With Delete
 //! the StatefulSets go first, so that nobody makes a claim again, then the claims that carry our labels and whose

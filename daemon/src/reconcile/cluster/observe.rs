@@ -361,3 +361,34 @@ fn unknown(error: &BoltError) -> Bolt {
         error: error.category(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_that_no_pod_mounts_are_not_ours() {
+        let set = Set {
+            name: "graph-server".to_owned(),
+            child: Child {
+                live: Live::default(),
+                mark: String::new(),
+            },
+            replicas: 3,
+            ready: 3,
+            parts: BTreeMap::new(),
+            current_revision: None,
+            update_revision: None,
+        };
+        assert!(mounts(&set, "data-graph-server-0") && mounts(&set, "data-graph-server-2"));
+        for kept in [
+            "data-graph-server-3", // of an earlier cluster that was larger
+            "data-graph-server-0-copy",
+            "data-graph-server-",
+            "data-graph-secondary-0",
+            "logs-graph-server-0",
+        ] {
+            assert!(!mounts(&set, kept), "{kept}");
+        }
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! This comes before every validation and every gate (DEL1): whatever is wrong with the resource, it can be
 //! deleted. The database is dropped only if this resource claimed it and no other wants it (DEL4); a cluster
-//! that is gone needs no dropping, one that is out of reach is waited for, but not for ever (DEL5).
+//! that is gone needs no dropping, one that is out of reach is waited for, but not for ever (DEL5). A resource
+//! that an annotation holds is let go without it, and a read-only operator drops nothing.
 
 use std::time::Duration;
 
