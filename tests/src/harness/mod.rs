@@ -4,5 +4,5 @@
 mod process;
 mod stack;
 
-pub use process::{Process, ProcessError, Program};
-pub use stack::{Daemon, DaemonOptions, Devcluster, StackError, install_crds, wait_until};
+pub use process::{Ending, Process, ProcessError, Program};
+pub use stack::{Daemon, DaemonOptions, Devcluster, StackError, client_of, install_crds, wait_until};

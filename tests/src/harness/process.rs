@@ -9,6 +9,10 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        LazyLock,
+        mpsc::{Sender, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -55,10 +59,20 @@ pub enum ProcessError {
     },
 }
 
+/// How a process is ended when its owner is done with it, or gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It is asked (SIGTERM) and has time to clean up; ours do that in a moment.
+    Asked,
+    /// It is killed: a kube-apiserver with open watches, or a database, would take up to a minute to end.
+    Killed,
+}
+
 /// A running process.
 #[derive(Debug)]
 pub struct Process {
     name: &'static str,
+    ending: Ending,
     child: Child,
     log: PathBuf,
 }
@@ -89,14 +103,26 @@ impl Program {
 }
 
 impl Process {
-    /// Starts a program in the background; what it prints goes to a file in `folder`.
+    /// Starts a program of this workspace in the background; what it prints goes to a file in `folder`.
     pub fn start(
         program: Program,
         arguments: &[impl AsRef<OsStr>],
         environment: &[(&str, &OsStr)],
         folder: &Path,
     ) -> Result<Self, ProcessError> {
-        let name = program.name();
+        let (name, path) = (program.name(), program.path()?);
+        Self::start_at(name, &path, Ending::Asked, arguments, environment, folder)
+    }
+
+    /// Starts any program in the background; what it prints goes to `<name>.log` in `folder`.
+    pub fn start_at(
+        name: &'static str,
+        path: &Path,
+        ending: Ending,
+        arguments: &[impl AsRef<OsStr>],
+        environment: &[(&str, &OsStr)],
+        folder: &Path,
+    ) -> Result<Self, ProcessError> {
         let log = folder.join(format!("{name}.log"));
         let failed = |what: &Path| {
             let what = what.display().to_string();
@@ -108,8 +134,7 @@ impl Process {
             .open(&log)
             .map_err(failed(&log))?;
         let errors = file.try_clone().map_err(failed(&log))?;
-        let path = program.path()?;
-        let mut command = Command::new(&path);
+        let mut command = Command::new(path);
         command
             .args(arguments)
             .envs(environment.iter().copied())
@@ -118,9 +143,14 @@ impl Process {
             .stderr(errors)
             // A group of its own: C-c in the terminal is for neotop, we end the rest in order.
             .process_group(0);
-        end_with_parent(&mut command);
-        let child = command.spawn().map_err(failed(&path))?;
-        Ok(Self { name, child, log })
+        end_with_parent(&mut command, ending);
+        let child = spawn(command).map_err(failed(path))?;
+        Ok(Self {
+            name,
+            ending,
+            child,
+            log,
+        })
     }
 
     /// Its process id.
@@ -192,24 +222,51 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.stop();
+        match (self.child.try_wait(), self.ending) {
+            (Ok(None), Ending::Asked) => drop(self.stop()),
+            (Ok(None), Ending::Killed) => self.kill(),
+            _ => {}
         }
     }
 }
 
+/// Starts a child from a thread that lives as long as this process.
+///
+/// The kernel's word to the child is bound to the *thread* that started it: a child started by a test, or by a
+/// worker of a runtime that is later dropped, would end with that.
+fn spawn(command: Command) -> io::Result<Child> {
+    type Order = (Command, Sender<io::Result<Child>>);
+    static STARTER: LazyLock<Sender<Order>> = LazyLock::new(|| {
+        let (orders, taken) = channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, reply) in taken {
+                let _ = reply.send(command.spawn());
+            }
+        });
+        orders
+    });
+    let gone = || io::Error::other("the thread that starts processes is gone");
+    let (reply, child) = channel();
+    STARTER.send((command, reply)).map_err(|_| gone())?;
+    child.recv().map_err(|_| gone())?
+}
+
 /// Lets the kernel end the child when we are gone, whatever ended us.
-fn end_with_parent(command: &mut Command) {
+fn end_with_parent(command: &mut Command, ending: Ending) {
+    let signal = match ending {
+        Ending::Asked => libc::SIGTERM,
+        Ending::Killed => libc::SIGKILL,
+    };
     #[cfg(target_os = "linux")]
     // SAFETY: between fork and exec only an async-signal-safe call is made.
     unsafe {
-        command.pre_exec(|| {
-            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) == -1 {
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, signal) == -1 {
                 return Err(io::Error::last_os_error());
             }
             Ok(())
         });
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = command;
+    let _ = (command, signal);
 }

@@ -134,7 +134,7 @@ impl Devcluster {
             async move { Ok(there?) }
         })
         .await?;
-        let client = client(&kubeconfig).await?;
+        let client = client_of(&kubeconfig, None).await?;
         Ok(Self {
             process,
             kubeconfig,
@@ -143,15 +143,19 @@ impl Devcluster {
     }
 }
 
-async fn client(kubeconfig: &Path) -> Result<Client, StackError> {
+/// A client for the cluster of a kubeconfig, by its current context unless another is chosen.
+///
+/// # Errors
+/// If the file cannot be read, or holds nothing that a client can be made of.
+pub async fn client_of(kubeconfig: &Path, context: Option<KubeConfigOptions>) -> Result<Client, StackError> {
     fn failed<E: std::error::Error + Send + Sync + 'static>(error: E) -> StackError {
         StackError::Kube {
-            what: "client of the embedded cluster",
+            what: "a client from the kubeconfig",
             source: Box::new(error),
         }
     }
     let file = Kubeconfig::read_from(kubeconfig).map_err(failed)?;
-    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+    let config = Config::from_custom_kubeconfig(file, &context.unwrap_or_default())
         .await
         .map_err(failed)?;
     Client::try_from(config).map_err(failed)
