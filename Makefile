@@ -38,6 +38,10 @@ dev-start-minimal: build ## Run the operator without a cache on an embedded clus
 test: build ## Run all tests that need only the Rust toolchain
 	$(CARGO) test --workspace
 
+.PHONY: test-e2e
+test-e2e: build ## Run the suites against a real control plane and a real Neo4j (needs Go, a JDK, Maven; built once)
+	@CARGO="$(CARGO)" tests/e2e.sh
+
 .PHONY: lint
 lint: toolchain ## Check format, lints, licences of dependencies
 	$(CARGO) fmt --all -- --check

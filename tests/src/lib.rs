@@ -5,6 +5,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod controlplane;
 pub mod harness;
 pub mod model_driver;
+pub mod rights;
 pub mod workload;
