@@ -25,7 +25,6 @@ const DIFFERENT: &[(u64, &str)] = &[
         192,
         "the document has what kubectl asks for, not every description of the real one",
     ),
-    (193, "access reviews come with the RBAC evaluator"),
     (196, "conditions of a terminating namespace are its controller's"),
 ];
 

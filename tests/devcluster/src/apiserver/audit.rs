@@ -24,6 +24,8 @@ pub struct RequestRecord {
     pub code: u16,
     /// The field manager, or what stands for it.
     pub manager: String,
+    /// Who asked: `admin`, `system:serviceaccount:n:a`; empty where the token was nobody's.
+    pub user: String,
     /// The user agent.
     pub user_agent: String,
     /// Whether it is a watch.

@@ -28,6 +28,8 @@ pub(super) struct Resource {
     pub(super) unconditional: bool,
     /// A finished delete answers with the object instead of a Status.
     pub(super) returns_deleted: bool,
+    /// A POST is a question: nothing is stored.
+    pub(super) unstored: bool,
     /// Field selectors besides `metadata.name` and `metadata.namespace`.
     pub(super) fields: &'static [&'static str],
     pub(super) types: TypeSchema,
@@ -55,7 +57,9 @@ impl Resource {
     }
 
     pub(super) fn verbs(&self) -> &'static [&'static str] {
-        if self.custom.is_some() {
+        if self.unstored {
+            &["create"]
+        } else if self.custom.is_some() {
             &[
                 "delete",
                 "deletecollection",
@@ -91,7 +95,7 @@ struct Row {
     kind: &'static str,
     namespaced: bool,
     short_names: &'static [&'static str],
-    /// `s` status, `c` created by PUT, `v` PUT needs a version, `o` delete answers with the object, `a` category all.
+    /// `s` status, `c` created by PUT, `v` PUT needs a version, `o` delete answers with the object, `a` category all, `u` not stored.
     flags: &'static str,
     fields: &'static [&'static str],
 }
@@ -127,6 +131,8 @@ impl Row {
     }
 }
 
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 const POD_FIELDS: &[&str] = &[
@@ -172,6 +178,32 @@ const TABLE: &[Row] = &[
     row("", "services", "Service", &["svc"], "scoa").with_fields(&["spec.clusterIP", "spec.type"]),
     row("apps", "controllerrevisions", "ControllerRevision", &[], ""),
     row("apps", "statefulsets", "StatefulSet", &["sts"], "sa"),
+    row(AUTHENTICATION, "selfsubjectreviews", "SelfSubjectReview", &[], "u").cluster_scoped(),
+    row(AUTHENTICATION, "tokenreviews", "TokenReview", &[], "u").cluster_scoped(),
+    row(
+        AUTHORIZATION,
+        "localsubjectaccessreviews",
+        "LocalSubjectAccessReview",
+        &[],
+        "u",
+    ),
+    row(
+        AUTHORIZATION,
+        "selfsubjectaccessreviews",
+        "SelfSubjectAccessReview",
+        &[],
+        "u",
+    )
+    .cluster_scoped(),
+    row(
+        AUTHORIZATION,
+        "selfsubjectrulesreviews",
+        "SelfSubjectRulesReview",
+        &[],
+        "u",
+    )
+    .cluster_scoped(),
+    row(AUTHORIZATION, "subjectaccessreviews", "SubjectAccessReview", &[], "u").cluster_scoped(),
     row("batch", "cronjobs", "CronJob", &["cj"], "sa"),
     row("batch", "jobs", "Job", &[], "sa").with_fields(&["status.successful"]),
     row("coordination.k8s.io", "leases", "Lease", &[], "cv"),
@@ -192,6 +224,12 @@ const TABLE: &[Row] = &[
         "sv",
     )
     .cluster_scoped(),
+];
+
+/// Bodies of subresources: no path leads to them.
+const BODIES: &[Row] = &[
+    row(AUTHENTICATION, "tokenrequests", "TokenRequest", &[], "u"),
+    row("policy", "evictions", "Eviction", &[], "u"),
 ];
 
 fn builtin(row: &Row) -> Option<Resource> {
@@ -220,6 +258,7 @@ fn builtin(row: &Row) -> Option<Resource> {
         create_on_put: has('c'),
         unconditional: !has('v'),
         returns_deleted: has('o'),
+        unstored: has('u'),
         fields: row.fields,
         types: TypeSchema::builtin(&api_version, row.kind)?.with_status_subresource(has('s')),
         custom: None,
@@ -231,6 +270,8 @@ fn builtin(row: &Row) -> Option<Resource> {
 pub(super) struct Catalog {
     /// By group, version and plural name.
     resources: BTreeMap<(String, String, String), Arc<Resource>>,
+    /// What subresources take, by kind.
+    bodies: BTreeMap<String, Arc<Resource>>,
 }
 
 impl Catalog {
@@ -242,7 +283,15 @@ impl Catalog {
                 catalog.insert(resource);
             }
         }
+        for resource in BODIES.iter().filter_map(builtin) {
+            catalog.bodies.insert(resource.kind.clone(), Arc::new(resource));
+        }
         catalog
+    }
+
+    /// What a subresource takes: `TokenRequest`, `Eviction`.
+    pub(super) fn body(&self, kind: &str) -> Option<&Arc<Resource>> {
+        self.bodies.get(kind)
     }
 
     pub(super) fn insert(&mut self, resource: Resource) {
@@ -301,6 +350,10 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table_has_a_schema() {
-        assert_eq!(Catalog::builtin().all().count(), TABLE.len());
+        let catalog = Catalog::builtin();
+        assert_eq!(
+            (catalog.all().count(), catalog.bodies.len()),
+            (TABLE.len(), BODIES.len())
+        );
     }
 }

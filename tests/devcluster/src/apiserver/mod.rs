@@ -13,6 +13,7 @@
 //! | `registry` | what create, update, patch, apply and delete mean: rules in front of the store |
 //! | `crd` | custom resource definitions: names, conditions, rules, clean-up |
 //! | [`schema`], `builtin`, [`strategic`], [`smd`] | validation and defaults, strategic merge, server-side apply |
+//! | `auth` | who asks, and what they may do: tokens, roles, reviews |
 //! | `http` | requests in, replies out: paths, parameters, bodies, media types, discovery, OpenAPI |
 //! | [`fault`], [`clock`], `audit` | what tests hold: faults at numbered points, time and chance, the requests made |
 //!
@@ -30,6 +31,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 mod audit;
+mod auth;
 pub mod builtin;
 pub mod clock;
 mod crd;
@@ -46,6 +48,7 @@ pub mod strategic;
 mod watch;
 
 pub use audit::RequestRecord;
+pub use auth::User;
 pub use clock::{Clock, ManualClock, TokioClock};
 pub use fault::{Delivery, Hooks, NoFaults, Point, Verdict};
 pub use status::Failure;
@@ -61,7 +64,7 @@ pub struct Options {
     pub hooks: Arc<dyn Hooks>,
     /// Seed of uids, generated names and addresses.
     pub seed: u64,
-    /// The bearer token that the loopback door asks for.
+    /// The administrator's bearer token.
     pub token: String,
     /// The minor version of Kubernetes that `/version` names.
     pub minor: u16,
@@ -111,7 +114,6 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// Made when the server is served for the first time.
     identity: OnceLock<Option<Identity>>,
-    token: String,
     minor: u16,
     audit: Audit,
 }
@@ -137,19 +139,24 @@ impl Server {
                 options.hooks,
                 options.seed,
                 options.history,
+                options.token,
             )),
             clock: options.clock,
             identity: OnceLock::new(),
-            token: options.token,
             minor: options.minor,
             audit: Audit::new(options.requests),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// A client that calls this server in process. It needs a tokio runtime, as every kube client does.
+    /// A client that calls this server in process, as administrator. It needs a tokio runtime, as every kube client does.
     pub fn client(&self, default_namespace: &str) -> kube::Client {
-        kube::Client::new(http::Door::in_process(self.clone()), default_namespace)
+        self.client_as(User::admin(), default_namespace)
+    }
+
+    /// A client that calls this server in process as `user`. A request with a bearer token of its own is that token's.
+    pub fn client_as(&self, user: User, default_namespace: &str) -> kube::Client {
+        kube::Client::new(http::Door::acting_as(self.clone(), user), default_namespace)
     }
 
     /// Serves HTTPS on `listener` until `shutdown` is cancelled, then lets open requests end for at most a second.
@@ -159,7 +166,7 @@ impl Server {
 
     /// The text of a kubeconfig that reaches this server at `address`: certificate and token included, so keep it private.
     pub fn kubeconfig(&self, address: SocketAddr) -> String {
-        let token = &self.inner.token;
+        let token = self.inner.registry.tokens.admin();
         let certificate = self.identity().map(|i| i.certificate.as_str()).unwrap_or_default();
         let authority = base64::engine::general_purpose::STANDARD.encode(certificate);
         format!(

@@ -120,6 +120,22 @@ impl Failure {
         .with(details)
     }
 
+    /// 403: the user may not. Without a resource it is about a path, and without a name about no object in particular.
+    pub fn denied(group: &str, resource: &str, name: &str, why: &str) -> Self {
+        let message = match (qualified(group, resource).as_str(), name) {
+            ("", _) => format!("forbidden: {why}"),
+            (resource, "") => format!("{resource} is forbidden: {why}"),
+            (resource, name) => format!("{resource} {name:?} is forbidden: {why}"),
+        };
+        let mut details = Map::new();
+        for (field, value) in [("name", name), ("group", group), ("kind", resource)] {
+            if !value.is_empty() {
+                details.insert(field.into(), json!(value));
+            }
+        }
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message).with(Value::Object(details))
+    }
+
     /// 422: fields are not valid. The message names each error once, the causes name all.
     pub fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
         let mut lines: Vec<String> = Vec::new();
@@ -139,9 +155,7 @@ impl Failure {
             .collect();
         let mut details = named(group, kind, name);
         if let Value::Object(map) = &mut details {
-            if name.is_empty() {
-                map.shift_remove("name");
-            }
+            map.retain(|_, value| *value != "");
             map.insert("causes".into(), Value::Array(causes));
         }
         Self::new(

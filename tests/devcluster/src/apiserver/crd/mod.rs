@@ -91,6 +91,7 @@ pub(super) fn resources(definition: &Value, since: u64) -> Result<Vec<Resource>,
             create_on_put: false,
             unconditional: false,
             returns_deleted: false,
+            unstored: false,
             fields: &[],
             types: TypeSchema::from_openapi(&openapi).with_status_subresource(status),
             custom: Some(std::sync::Arc::new(Served {

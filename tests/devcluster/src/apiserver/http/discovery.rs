@@ -27,28 +27,32 @@ pub(super) fn version(minor: u16) -> Value {
     })
 }
 
-/// A subresource: its name, verbs, and whether its objects are Scales.
+/// A subresource: its name, verbs, and what its objects are (group, version, kind) where they are not the resource's.
 struct Below {
     name: &'static str,
     verbs: &'static [&'static str],
-    scale: bool,
+    kind: Option<[&'static str; 3]>,
 }
 
 fn subresources(resource: &Resource) -> Vec<Below> {
     const VERBS: &[&str] = &["get", "patch", "update"];
-    let below = |name, verbs, scale| Below { name, verbs, scale };
+    let below = |name, verbs, kind| Below { name, verbs, kind };
     let mut out = Vec::new();
     if resource.is("namespaces") {
-        out.push(below("finalize", &["update"], false));
+        out.push(below("finalize", &["update"], None));
     }
     if resource.is("pods") {
-        out.push(below("binding", &["create"], false));
+        out.push(below("binding", &["create"], Some(["", "v1", "Binding"])));
+    }
+    if resource.is("serviceaccounts") {
+        let kind = ["authentication.k8s.io", "v1", "TokenRequest"];
+        out.push(below("token", &["create"], Some(kind)));
     }
     if resource.status {
-        out.push(below("status", VERBS, false));
+        out.push(below("status", VERBS, None));
     }
     if scale::exists(resource) {
-        out.push(below("scale", VERBS, true));
+        out.push(below("scale", VERBS, Some(["autoscaling", "v1", "Scale"])));
     }
     if resource.custom.is_none() {
         out.sort_by_key(|b| b.name);
@@ -57,9 +61,10 @@ fn subresources(resource: &Resource) -> Vec<Below> {
 }
 
 /// Built-in kinds are of the group that they are listed in and do not repeat it; custom ones do.
-fn response_kind(resource: &Resource, scale: bool) -> Value {
-    if scale {
-        json!({"group": "autoscaling", "version": "v1", "kind": "Scale"})
+fn response_kind(resource: &Resource, below: Option<[&str; 3]>) -> Value {
+    if let Some([group, version, kind]) = below {
+        let version = if group.is_empty() { "" } else { version };
+        json!({"group": group, "version": version, "kind": kind})
     } else if resource.custom.is_some() {
         json!({"group": resource.group, "version": resource.version, "kind": resource.kind})
     } else {
@@ -70,7 +75,7 @@ fn response_kind(resource: &Resource, scale: bool) -> Value {
 fn aggregated_resource(resource: &Resource) -> Value {
     let mut out = json!({
         "resource": resource.plural,
-        "responseKind": response_kind(resource, false),
+        "responseKind": response_kind(resource, None),
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular,
         "verbs": resource.verbs(),
@@ -83,13 +88,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
     }
     let below: Vec<Value> = subresources(resource)
         .into_iter()
-        .map(|b| {
-            let mut kind = response_kind(resource, b.scale);
-            if b.name == "binding" {
-                kind["kind"] = json!("Binding");
-            }
-            json!({"subresource": b.name, "responseKind": kind, "verbs": b.verbs})
-        })
+        .map(|b| json!({"subresource": b.name, "responseKind": response_kind(resource, b.kind), "verbs": b.verbs}))
         .collect();
     if !below.is_empty() {
         out["subresources"] = json!(below);
@@ -200,20 +199,21 @@ pub(super) fn resources(catalog: &Catalog, group: &str, version: &str) -> Reply 
         if !resource.categories.is_empty() {
             entry["categories"] = json!(resource.categories);
         }
-        entry["storageVersionHash"] = json!(version_hash(resource));
+        if !resource.unstored {
+            entry["storageVersionHash"] = json!(version_hash(resource));
+        }
         resources.push(entry);
         for below in subresources(resource) {
             let mut entry = json!({
                 "name": format!("{}/{}", resource.plural, below.name), "singularName": "",
                 "namespaced": resource.namespaced, "kind": resource.kind, "verbs": below.verbs,
             });
-            if below.name == "binding" {
-                entry["kind"] = json!("Binding");
-            }
-            if below.scale {
-                entry["group"] = json!("autoscaling");
-                entry["version"] = json!("v1");
-                entry["kind"] = json!("Scale");
+            if let Some([group, version, kind]) = below.kind {
+                entry["kind"] = json!(kind);
+                if !group.is_empty() {
+                    entry["group"] = json!(group);
+                    entry["version"] = json!(version);
+                }
             }
             resources.push(entry);
         }

@@ -1,7 +1,7 @@
 //! Requests in, replies out.
 //!
-//! A [`Door`] is the tower service: it reads the body (bounded), checks the token where the door asks for one, hands the request to its
-//! route and writes down what was asked. What requests mean is the registry's.
+//! A [`Door`] is the tower service: it finds out who asks and whether they may, reads the body (bounded), hands the request to its route
+//! and writes down what was asked. What requests mean is the registry's.
 
 use std::{
     convert::Infallible,
@@ -21,7 +21,8 @@ use self::{
     request::{Form, Params, ResourcePath},
 };
 use super::{
-    Failure, RequestRecord, Server,
+    Failure, RequestRecord, Server, User,
+    auth::attributes::Attributes,
     kinds::Resource,
     registry::{Call, Decoded, DeleteOptions, Input, Stop, Written, scale},
     watch::Watcher,
@@ -32,7 +33,7 @@ mod discovery;
 pub(super) mod identity;
 mod openapi;
 mod reply;
-mod request;
+pub(super) mod request;
 pub(super) mod serve;
 mod table;
 #[cfg(test)]
@@ -50,22 +51,34 @@ type Reply = Response<ReplyBody>;
 /// A request body may have this many bytes.
 pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
 
+/// A request that may be made, with its whole body.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    parts: &'a Parts,
+    bytes: &'a Bytes,
+    user: &'a Arc<User>,
+}
+
 /// One way into the server.
 #[derive(Clone)]
 pub(super) struct Door {
     server: Server,
-    guarded: bool,
+    /// Who asks where a request carries no token.
+    user: Arc<User>,
 }
 
 impl Door {
-    /// The way in that asks for nothing: whoever holds the server may use it.
-    pub(super) fn in_process(server: Server) -> Self {
-        Self { server, guarded: false }
+    /// The way in for this user.
+    pub(super) fn acting_as(server: Server, user: User) -> Self {
+        Self {
+            server,
+            user: Arc::new(user),
+        }
     }
 
-    /// The way in that asks for the bearer token.
+    /// The way in for everybody: who carries no token is nobody.
     pub(super) fn guarded(server: Server) -> Self {
-        Self { server, guarded: true }
+        Self::acting_as(server, User::anonymous())
     }
 
     /// Answers one request and records it.
@@ -81,14 +94,20 @@ impl Door {
             user_agent: header_text(&parts.headers, header::USER_AGENT).to_owned(),
             ..RequestRecord::default()
         };
-        let result = if self.guarded && !self.knows(&parts.headers) {
-            Err(Stop::Failure(Failure::unauthorized()))
-        } else {
-            match Limited::new(body, MAX_BODY).collect().await {
-                Ok(bytes) => self.route(&parts, &bytes.to_bytes(), &mut record).await,
+        let result = match self.admit(&parts, &mut record) {
+            Err(refusal) => Err(Stop::Failure(refusal)),
+            Ok(user) => match Limited::new(body, MAX_BODY).collect().await {
+                Ok(bytes) => {
+                    let asked = Asked {
+                        parts: &parts,
+                        bytes: &bytes.to_bytes(),
+                        user: &user,
+                    };
+                    self.route(asked, &mut record).await
+                }
                 Err(error) if error.is::<LengthLimitError>() => Err(Failure::too_large(MAX_BODY).into()),
                 Err(_) => Err(Stop::Disconnect),
-            }
+            },
         };
         let reply = match result {
             Ok(reply) => Ok(reply),
@@ -100,20 +119,40 @@ impl Door {
         reply
     }
 
-    fn knows(&self, headers: &HeaderMap) -> bool {
-        let given = header_text(headers, header::AUTHORIZATION);
-        let token = &self.server.inner.token;
-        !token.is_empty() && given.strip_prefix("Bearer ").is_some_and(|t| t.trim() == token)
+    /// Who asks, if they may.
+    fn admit(&self, parts: &Parts, record: &mut RequestRecord) -> Result<Arc<User>, Failure> {
+        let registry = &self.server.inner.registry;
+        let user = registry.authenticate(&parts.headers, &self.user)?;
+        record.user.clone_from(&user.name);
+        let user = registry.impersonate(&parts.headers, user)?;
+        record.user.clone_from(&user.name);
+        let wanted = Attributes::of(&parts.method, parts.uri.path(), parts.uri.query().unwrap_or_default());
+        let decision = registry.authorize(&user, &wanted);
+        if decision.allowed {
+            return Ok(Arc::new(user));
+        }
+        let refusal = wanted.forbidden(&user, &decision.reason);
+        if wanted.path.is_none() {
+            record.watch = wanted.verb == "watch";
+            record.verb = wanted.verb;
+            record.group = wanted.group;
+            record.resource = wanted.resource;
+            record.subresource = wanted.subresource;
+            record.namespace = wanted.namespace;
+            record.name = wanted.name;
+        }
+        Err(refusal)
     }
 
-    async fn route(&self, parts: &Parts, bytes: &Bytes, record: &mut RequestRecord) -> Result<Reply, Stop> {
+    async fn route(&self, asked: Asked<'_>, record: &mut RequestRecord) -> Result<Reply, Stop> {
+        let parts = asked.parts;
         let path = parts.uri.path();
         let inner = &self.server.inner;
         let catalog = inner.registry.catalog();
         if let Some(target) = ResourcePath::parse(path) {
             let params = Params::parse(parts.uri.query().unwrap_or_default())?;
             if let Some(resource) = catalog.get(&target.group, &target.version, &target.plural) {
-                return self.resource(parts, bytes, &target, resource, &params, record).await;
+                return self.resource(asked, &target, resource, &params, record).await;
             }
             return if catalog.is_builtin(&target.group, &target.version) {
                 Err(Failure::unknown_resource().into())
@@ -144,13 +183,13 @@ impl Door {
     /// A request for a resource that exists.
     async fn resource(
         &self,
-        parts: &Parts,
-        bytes: &Bytes,
+        asked: Asked<'_>,
         target: &ResourcePath,
         resource: &Arc<Resource>,
         params: &Params,
         record: &mut RequestRecord,
     ) -> Result<Reply, Stop> {
+        let Asked { parts, bytes, user } = asked;
         let watch = params.flag("watch") && target.name.is_empty();
         let verb = request::verb(&parts.method, target, watch);
         record.verb = verb.map_or_else(|| record.verb.clone(), str::to_owned);
@@ -162,18 +201,19 @@ impl Door {
         record.watch = watch;
         check_target(target, resource)?;
         let verb = verb.ok_or_else(Failure::method_not_allowed)?;
-        let binding = target.subresource == "binding";
-        if !target.subresource.is_empty() && !binding && !matches!(verb, "get" | "update" | "patch") {
+        let created_below = request::CREATED_BELOW.contains(&target.subresource.as_str());
+        if !target.subresource.is_empty() && !created_below && !matches!(verb, "get" | "update" | "patch") {
             return Err(Failure::method_not_allowed().into());
         }
         if resource.namespaced && target.namespace.is_empty() && !matches!(verb, "list" | "watch") {
             return Err(Failure::method_not_allowed().into());
         }
-        if verb == "deletecollection" && !resource.verbs().contains(&verb) {
+        if target.subresource.is_empty() && !resource.verbs().contains(&verb) {
             return Err(Failure::method_not_allowed().into());
         }
         let call = Call {
             resource: Arc::clone(resource),
+            user: Arc::clone(user),
             verb,
             namespace: target.namespace.clone(),
             name: target.name.clone(),
@@ -212,9 +252,12 @@ impl Door {
                     Arc::clone(&self.server.inner.clock),
                 ))
             }
-            "create" if binding => {
-                let body = body::object(&media, bytes, "Binding")?;
-                Ok(json(201, &registry.bind(&call, &body).await?))
+            "create" if created_below => self.create_below(&call, &media, bytes).await,
+            "create" if resource.unstored => {
+                let body = body::object(&media, bytes, &resource.kind)?;
+                let (answer, warnings) = registry.review(&call, body)?;
+                let clock = &self.server.inner.clock;
+                Ok(reply::object(201, resource, answer, Form::Plain, clock, &warnings))
             }
             "create" => {
                 let body = body::object(&media, bytes, &resource.kind)?;
@@ -235,6 +278,26 @@ impl Door {
             }
             _ => self.delete(&call, params, &media, bytes, form).await,
         }
+    }
+
+    /// POST of a subresource.
+    async fn create_below(&self, call: &Call, media: &str, bytes: &Bytes) -> Result<Reply, Stop> {
+        let registry = &self.server.inner.registry;
+        if call.subresource == "binding" {
+            let body = body::object(media, bytes, "Binding")?;
+            return Ok(json(201, &registry.bind(call, &body).await?));
+        }
+        let body = body::object(media, bytes, "TokenRequest")?;
+        let (answer, warnings) = registry.request_token(call, body)?;
+        let clock = &self.server.inner.clock;
+        Ok(reply::object(
+            201,
+            &call.resource,
+            answer,
+            Form::Plain,
+            clock,
+            &warnings,
+        ))
     }
 
     async fn delete(
@@ -302,6 +365,7 @@ fn check_target(target: &ResourcePath, resource: &Resource) -> Result<(), Failur
         "finalize" => resource.is("namespaces"),
         "scale" => scale::exists(resource),
         "binding" => resource.is("pods"),
+        "token" => resource.is("serviceaccounts"),
         _ => false,
     };
     if scope_fits && known {

@@ -182,6 +182,15 @@ fn add_paths(resource: &Resource, paths: &mut Map<String, Value>) {
         answer: &list,
     };
     let plural = &resource.plural;
+    if resource.unstored {
+        let scope = if resource.namespaced {
+            "/namespaces/{namespace}"
+        } else {
+            ""
+        };
+        paths.insert(format!("{base}{scope}/{plural}"), json!({"post": object.put("post")}));
+        return;
+    }
     let all = if resource.namespaced {
         let path = format!("{base}/{plural}");
         paths.insert(path, json!({"get": collection.write("list", LIST, None)}));

@@ -64,7 +64,7 @@ impl ResourcePath {
 }
 
 /// Percent escapes resolved; `None` where that gives no text.
-fn percent_decode(text: &str) -> Option<String> {
+pub(in crate::apiserver) fn percent_decode(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -80,10 +80,10 @@ fn percent_decode(text: &str) -> Option<String> {
 
 /// The query parameters; the first of a name counts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Params(BTreeMap<String, String>);
+pub(in crate::apiserver) struct Params(BTreeMap<String, String>);
 
 impl Params {
-    pub(super) fn parse(query: &str) -> Result<Self, Failure> {
+    pub(in crate::apiserver) fn parse(query: &str) -> Result<Self, Failure> {
         let mut out = BTreeMap::new();
         for pair in query.split('&').filter(|p| !p.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -96,12 +96,12 @@ impl Params {
         Ok(Self(out))
     }
 
-    pub(super) fn text(&self, name: &str) -> &str {
+    pub(in crate::apiserver) fn text(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
     /// Given and neither `false` nor `0`.
-    pub(super) fn flag(&self, name: &str) -> bool {
+    pub(in crate::apiserver) fn flag(&self, name: &str) -> bool {
         self.given_flag(name).unwrap_or(false)
     }
 
@@ -310,9 +310,12 @@ pub(super) fn discovery(headers: &HeaderMap) -> Discovery {
     }
 }
 
+/// Subresources that are only created.
+pub(super) const CREATED_BELOW: [&str; 3] = ["binding", "eviction", "token"];
+
 /// The verb of a request for a resource, as the API names it.
 pub(super) fn verb(method: &Method, target: &ResourcePath, watch: bool) -> Option<&'static str> {
-    if target.subresource == "binding" {
+    if CREATED_BELOW.contains(&target.subresource.as_str()) {
         return (*method == Method::POST).then_some("create");
     }
     match (method, target.name.is_empty()) {

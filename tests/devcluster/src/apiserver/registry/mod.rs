@@ -12,6 +12,7 @@ use std::sync::{
 use serde_json::{Value, json};
 
 use super::{
+    auth::{User, defaults, tokens::Tokens},
     clock::{Chance, Clock},
     fault::{Hooks, Point, Verdict},
     kinds::{Catalog, Resource},
@@ -37,6 +38,7 @@ mod rules;
 pub(super) mod scale;
 #[cfg(test)]
 mod tests;
+mod unstored;
 mod validity;
 mod write;
 
@@ -65,6 +67,7 @@ pub(super) struct Decoded {
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) resource: Arc<Resource>,
+    pub(super) user: Arc<User>,
     pub(super) verb: &'static str,
     pub(super) namespace: String,
     pub(super) name: String,
@@ -76,7 +79,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         self.key_of(&self.name)
     }
 
@@ -88,7 +91,7 @@ impl Call {
         }
     }
 
-    fn missing(&self) -> Failure {
+    pub(super) fn missing(&self) -> Failure {
         Failure::not_found(&self.resource.group, &self.resource.plural, &self.name)
     }
 }
@@ -115,6 +118,7 @@ pub(super) struct Registry {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) hooks: Arc<dyn Hooks>,
     pub(super) chance: Chance,
+    pub(super) tokens: Tokens,
     reads: AtomicU64,
     writes: AtomicU64,
     commits: AtomicU64,
@@ -123,13 +127,14 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new(clock: Arc<dyn Clock>, hooks: Arc<dyn Hooks>, seed: u64, history: usize) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, hooks: Arc<dyn Hooks>, seed: u64, history: usize, token: String) -> Self {
         let registry = Self {
             store: Store::new(history),
             catalog: Mutex::new(Arc::new(Catalog::builtin())),
             clock,
             hooks,
             chance: Chance::new(seed),
+            tokens: Tokens::new(token),
             reads: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -140,7 +145,7 @@ impl Registry {
         registry
     }
 
-    /// What a cluster has before anyone asks: two namespaces, each with its default account.
+    /// What a cluster has before anyone asks: two namespaces, each with its default account, and the roles that everybody has.
     fn bootstrap(&self) {
         for namespace in ["default", "kube-system"] {
             self.seed(
@@ -160,6 +165,11 @@ impl Registry {
                     "metadata": {"name": "default", "namespace": namespace},
                 }),
             );
+        }
+        for (resource, objects) in defaults::all() {
+            for object in objects {
+                self.seed(&resource, "", object);
+            }
         }
     }
 

@@ -59,13 +59,7 @@ enum Step {
 impl Registry {
     /// POST.
     pub(in crate::apiserver) async fn create(&self, call: &Call, body: Decoded) -> Result<Written, Stop> {
-        check_manager(call)?;
-        let mut value = body.value;
-        check_kind(call, &mut value)?;
-        if !call.resource.is("namespaces") {
-            check_namespace(call, &mut value)?;
-        }
-        let warnings = check_fields(call, &value, &body.duplicates, None)?;
+        let (value, warnings) = accept(call, body)?;
         self.insert(call, value, true, warnings).await
     }
 
@@ -78,6 +72,7 @@ impl Registry {
             };
             let old = present::shown(&call.resource, &seen);
             let (new, warnings) = self.changed(call, &old, input)?;
+            self.check_escalation(call, Some(&old), &new)?;
             let explicit = check_version(call, input, &seen, &new)?;
             check_uid(call, input, &old, &new)?;
             let (value, committed) = match conclude(call, &old, new)? {
@@ -190,6 +185,7 @@ impl Registry {
             return Err(failure.into());
         }
         present::normalize(resource, &mut value);
+        self.check_escalation(call, None, &value)?;
         let api_version = resource.api_version();
         if posted {
             smd::track_update(None, &mut value, self.writer(call, &api_version), &resource.types);
@@ -282,6 +278,18 @@ impl Registry {
         smd::track_update(Some(old), &mut new, writer, &resource.types);
         Ok((new, warnings))
     }
+}
+
+/// The object of a POST, if it is of the right kind and place, with its warnings.
+pub(super) fn accept(call: &Call, body: Decoded) -> Result<(Value, Vec<String>), Failure> {
+    check_manager(call)?;
+    let mut value = body.value;
+    check_kind(call, &mut value)?;
+    if !call.resource.is("namespaces") {
+        check_namespace(call, &mut value)?;
+    }
+    let warnings = check_fields(call, &value, &body.duplicates, None)?;
+    Ok((value, warnings))
 }
 
 /// Applies the rules of updates, and decides what is to be done.
