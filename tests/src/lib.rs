@@ -8,5 +8,6 @@
 pub mod controlplane;
 pub mod harness;
 pub mod model_driver;
+pub mod neo4j_server;
 pub mod rights;
 pub mod workload;

@@ -2,6 +2,7 @@
 //! and (where the kernel can tell) not when we are killed.
 
 mod process;
+pub mod scratch;
 mod stack;
 
 pub use process::{Ending, Process, ProcessError, Program};
