@@ -247,6 +247,8 @@ const CODES: &[(&str, ErrorKind)] = &[
         "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
         ErrorKind::Timeout,
     ),
+    // Somebody else ended it, or the server as it shut down.
+    ("Neo.ClientError.Transaction.Terminated", ErrorKind::Transient),
     ("Neo.TransientError", ErrorKind::Transient),
     ("Neo.ClientError", ErrorKind::Client),
     ("Neo.DatabaseError", ErrorKind::Database),
@@ -315,6 +317,12 @@ mod tests {
                 "x is not available in community edition",
                 ErrorKind::UnsupportedEdition,
             ),
+            (
+                "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
+                "",
+                ErrorKind::Timeout,
+            ),
+            ("Neo.ClientError.Transaction.Terminated", "", ErrorKind::Transient),
             ("Neo.ClientError.Statement.SyntaxError", "", ErrorKind::Client),
             ("Neo.DatabaseError.General.UnknownError", "", ErrorKind::Database),
             ("Neo.ClientErrors.Strange", "", ErrorKind::Protocol),

@@ -160,7 +160,8 @@ struct FakeSession {
     handle: Arc<ClusterHandle>,
     server: String,
     credentials: Credentials,
-    user: Option<String>,
+    /// The user, and whether the password must be changed first.
+    login: Option<(String, bool)>,
 }
 
 impl Driver for FakeDriver {
@@ -176,7 +177,7 @@ impl Driver for FakeDriver {
                     handle: self.handle.clone(),
                     server: id.clone(),
                     credentials: credentials.clone(),
-                    user: None,
+                    login: None,
                 }) as Box<dyn Session>),
                 _ => Err(BoltError::new(ErrorKind::Connect, "connection refused")),
             }
@@ -192,25 +193,24 @@ impl Session for FakeSession {
     ) -> BoxFuture<'a, Result<Rows, BoltError>> {
         Box::pin(async {
             let failed = |failure: Neo4jFailure| BoltError::from_code(&failure.code, &failure.message);
-            let user = if let Some(user) = &self.user {
-                user.clone()
+            let (user, expired) = if let Some(login) = &self.login {
+                login.clone()
             } else {
                 let (name, password) = (&self.credentials.user, self.credentials.password.expose());
                 let login = self
                     .handle
                     .with(|cluster, now| cluster.authenticate(&self.server, name, password, now));
-                let (user, _) = login.map_err(|failure| BoltError::from_login(&failure.message))?;
-                self.user.insert(user).clone()
+                let login = login.map_err(|failure| BoltError::from_login(&failure.message))?;
+                self.login.insert(login).clone()
             };
             let run = Run {
                 user,
+                expired,
                 query: statement.text.to_string(),
-                parameters: value::ValueMap::new(),
                 database: Some(database.to_owned()),
-                in_transaction: false,
                 write: true,
                 timeout: Some(statement.server_timeout()),
-                metadata: value::ValueMap::new(),
+                ..Run::default()
             };
             let outcome = self.handle.run(&self.server, &run).await.map_err(failed)?;
             if let Some(failure) = outcome.failure {

@@ -23,8 +23,14 @@ pub mod code {
     pub const PARAMETER_MISSING: &str = "Neo.ClientError.Statement.ParameterMissing";
     /// Arguments or state forbid it; nearly every administrative refusal.
     pub const ARGUMENT: &str = "Neo.ClientError.Statement.ArgumentError";
-    /// Administration on a database other than `system` (measured).
+    /// The meaning is wrong though the grammar is right, like a plain query on `system` (measured).
+    pub const SEMANTIC: &str = "Neo.ClientError.Statement.SemanticError";
+    /// A procedure of the cluster on a database other than `system`; `SHOW SERVERS` on a Community server (measured).
     pub const NOT_SYSTEM: &str = "Neo.ClientError.Statement.NotSystemDatabaseError";
+    /// A command that the edition does not have (measured).
+    pub const UNSUPPORTED: &str = "Neo.ClientError.Statement.UnsupportedAdministrationCommand";
+    /// A part of a command that the edition does not have (measured).
+    pub const EXECUTION_FAILED: &str = "Neo.DatabaseError.Statement.ExecutionFailed";
     /// Runtime error while producing rows, like a division by zero.
     pub const ARITHMETIC: &str = "Neo.ClientError.Statement.ArithmeticError";
     /// No such procedure (measured).
@@ -47,14 +53,14 @@ pub mod code {
     pub const CREDENTIALS_EXPIRED: &str = "Neo.ClientError.Security.CredentialsExpired";
     /// Not allowed.
     pub const FORBIDDEN: &str = "Neo.ClientError.Security.Forbidden";
-    /// The client broke the protocol.
+    /// The client broke the protocol (measured).
     pub const INVALID_REQUEST: &str = "Neo.ClientError.Request.Invalid";
-    /// Bytes that are no message.
+    /// Fields that do not fit their message, or a result that is not open (measured).
     pub const INVALID_FORMAT: &str = "Neo.ClientError.Request.InvalidFormat";
-    /// Ended by RESET or a time limit.
-    pub const TERMINATED: &str = "Neo.TransientError.Transaction.Terminated";
-    /// Ended by `tx_timeout`.
-    pub const TIMED_OUT: &str = "Neo.ClientError.Transaction.TransactionTimedOut";
+    /// Ended by RESET or by somebody else (measured).
+    pub const TERMINATED: &str = "Neo.ClientError.Transaction.Terminated";
+    /// Ended by `tx_timeout` (measured).
+    pub const TIMED_OUT: &str = "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration";
 }
 
 impl Neo4jFailure {
@@ -93,9 +99,46 @@ impl Neo4jFailure {
 
     /// No database of this name.
     pub fn database_not_found(name: &str) -> Self {
+        Self::new(code::DATABASE_NOT_FOUND, format_args!("Graph not found: {name}"))
+    }
+
+    /// No procedure of this name.
+    pub fn procedure_not_found(name: &str) -> Self {
         Self::new(
-            code::DATABASE_NOT_FOUND,
-            format_args!("Graph not found: {name}. Database does not exist. Database name: '{name}'."),
+            code::PROCEDURE_NOT_FOUND,
+            format_args!(
+                "There is no procedure with the name `{name}` registered for this database instance. \
+                 Please ensure you've spelled the procedure name correctly and that the procedure is properly deployed."
+            ),
+        )
+    }
+
+    /// A transaction that a RESET or its client's going has ended.
+    pub fn terminated() -> Self {
+        Self::new(
+            code::TERMINATED,
+            "The transaction has been terminated. Retry your operation in a new transaction, and you should see a \
+             successful result. Explicitly terminated by the user. ",
+        )
+    }
+
+    /// A transaction that took longer than its client allowed.
+    pub fn timed_out() -> Self {
+        Self::new(
+            code::TIMED_OUT,
+            "The transaction has been terminated. Retry your operation in a new transaction, and you should see a \
+             successful result. The transaction has not completed within the timeout specified at its start by the \
+             client. You may want to retry with a longer timeout. ",
+        )
+    }
+
+    /// A session whose password must be changed first: `what` is refused.
+    pub fn credentials_expired(what: &str) -> Self {
+        Self::new(
+            code::CREDENTIALS_EXPIRED,
+            format_args!(
+                "{what}\n\nThe credentials you provided were valid, but must be changed before you can use this instance."
+            ),
         )
     }
 }

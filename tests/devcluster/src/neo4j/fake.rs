@@ -264,8 +264,9 @@ impl FakeNeo4j {
             ("scheme".to_owned(), "basic".into()),
             ("principal".to_owned(), call.user.as_str().into()),
             ("credentials".to_owned(), call.password.as_str().into()),
+            ("user_agent".to_owned(), "call".into()),
         ]);
-        let (user, _) = process.login(&hello).map_err(CallError::Login)?;
+        let (user, expired) = process.login("", &hello).map_err(CallError::Login)?;
         let lost = || CallError::Lost(call.server.clone());
         let mut lose = false;
         match process.strike(Stage::Run, Some(&call.statement)) {
@@ -277,19 +278,22 @@ impl FakeNeo4j {
         }
         let run = Run {
             user,
+            expired,
             query: call.statement.clone(),
             parameters: call.parameters.clone(),
             database: call.database.clone(),
-            in_transaction: false,
             write: true,
             timeout: call.timeout,
-            metadata: ValueMap::new(),
+            ..Run::default()
         };
         let outcome = process.run(&run).await;
         if lose || process.has_ended() {
             return Err(lost());
         }
-        let outcome = outcome?;
+        let mut outcome = outcome?;
+        if let Some(work) = outcome.work.take() {
+            process.work(&work).await?;
+        }
         if let Some(fault) = process.strike(Stage::Pull, None) {
             suffer(fault)
                 .await

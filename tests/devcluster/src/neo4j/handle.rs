@@ -11,10 +11,10 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    bolt::session::{Outcome, Run},
+    bolt::session::{Outcome, Run, Work},
     failure::{Neo4jFailure, code},
     faults::Faults,
-    model::{Cluster, Tuning},
+    model::{Cluster, Tuning, sessions::Transaction},
 };
 
 /// How often a statement with `WAIT` looks whether it may go on.
@@ -44,6 +44,18 @@ impl Clock {
     /// The same as a point in time.
     pub fn timestamp(&self) -> jiff::Timestamp {
         self.epoch.saturating_add(self.now()).unwrap_or(jiff::Timestamp::MAX)
+    }
+}
+
+/// A statement that stands among those that run.
+struct Listed<'a> {
+    handle: &'a ClusterHandle,
+    number: u64,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.handle.with(|cluster, _| cluster.sessions.ended(self.number));
     }
 }
 
@@ -84,6 +96,7 @@ impl ClusterHandle {
         let now = self.clock.now();
         let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
         new.load = model.load;
+        new.edition = model.edition;
         new.advance(now);
         *model = new;
     }
@@ -105,10 +118,34 @@ impl ClusterHandle {
         let Some(waiting) = executed.waiting else {
             return Ok(executed.outcome);
         };
+        let _listed = self.list(server, run);
         while !self.with(|cluster, now| cluster.has_come(&waiting, now)) {
             tokio::time::sleep(WAIT_STEP).await;
         }
         executed.outcome.rows = self.with(|cluster, _| cluster.waited(&waiting));
         Ok(executed.outcome)
+    }
+
+    /// Does the work of a statement at a server, until its time limit.
+    pub async fn work(&self, server: &str, work: &Work) -> Result<(), Neo4jFailure> {
+        let _listed = self.list(server, &work.run);
+        let limit = work.run.timeout.unwrap_or(Duration::MAX);
+        tokio::time::sleep(work.time.min(limit)).await;
+        if work.time > limit {
+            return Err(Neo4jFailure::timed_out());
+        }
+        Ok(())
+    }
+
+    /// Lists a statement among those that run, for as long as the value lives.
+    fn list(&self, server: &str, run: &Run) -> Listed<'_> {
+        let number = self.with(|cluster, now| {
+            cluster.sessions.began(Transaction {
+                server: server.to_owned(),
+                run: run.clone(),
+                since: now,
+            })
+        });
+        Listed { handle: self, number }
     }
 }

@@ -30,6 +30,4 @@ pub use fake::{Call, CallError, FakeNeo4j, Options, Rows};
 pub use runtime::NeoRuntime;
 
 #[cfg(test)]
-mod conformance;
-#[cfg(test)]
 mod runtime_tests;

@@ -23,12 +23,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     bolt::{
         connection::{Abort, Backend, serve},
-        session::{Outcome, Run},
+        session::{Outcome, Run, Work},
     },
     failure::{Neo4jFailure, code},
     faults::{Fault, Stage},
     handle::ClusterHandle,
-    model::ServerId,
+    model::{ServerId, sessions::Connection},
     value::{Value, ValueMap},
 };
 
@@ -199,6 +199,7 @@ impl Process {
         let abort = Abort::new(socket);
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
         let id = format!("bolt-{number}");
+        let _connected = Connected::new(self, &id, &stream);
         match tls {
             None => serve(stream, id, self, &abort).await,
             Some(acceptor) => {
@@ -208,6 +209,41 @@ impl Process {
                 }
             }
         }
+    }
+}
+
+/// A connection that stands among those of its server, for as long as the value lives.
+struct Connected<'a> {
+    process: &'a Process,
+    id: String,
+}
+
+impl<'a> Connected<'a> {
+    fn new(process: &'a Process, id: &str, stream: &TcpStream) -> Self {
+        let client = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
+        process.cluster.with(|cluster, now| {
+            let connection = Connection {
+                server: process.id.clone(),
+                client,
+                user: None,
+                agent: String::new(),
+                since: now,
+            };
+            cluster.sessions.connected(id, connection);
+        });
+        Self {
+            process,
+            id: id.to_owned(),
+        }
+    }
+}
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        let server = &self.process.id;
+        self.process
+            .cluster
+            .with(|cluster, _| cluster.sessions.disconnected(server, &self.id));
     }
 }
 
@@ -230,19 +266,44 @@ impl Backend for Process {
         self.agent.clone()
     }
 
-    fn login(&self, hello: &ValueMap) -> Result<(String, bool), Neo4jFailure> {
-        let text = |key: &str| hello.get(key).and_then(Value::as_str).unwrap_or_default();
-        let scheme = text("scheme");
-        if !["basic", "none"].contains(&scheme) {
-            let message = format!("Authentication scheme '{scheme}' is not supported.");
-            return Err(Neo4jFailure::new(code::UNAUTHORIZED, message));
-        }
-        self.cluster
-            .with(|cluster, now| cluster.authenticate(&self.id, text("principal"), text("credentials"), now))
+    fn login(&self, connection: &str, hello: &ValueMap) -> Result<(String, bool), Neo4jFailure> {
+        let text = |key: &str| hello.get(key).and_then(Value::as_str);
+        let Some(agent) = text("user_agent") else {
+            let message = "Illegal value for field \"user_agent\": Expected value to be non-null";
+            return Err(Neo4jFailure::new(code::INVALID_REQUEST, message));
+        };
+        let unsupported = |why: &str| {
+            let message = format!("Unsupported authentication token, {why}");
+            Neo4jFailure::new(code::UNAUTHORIZED, message)
+        };
+        let scheme = text("scheme").ok_or_else(|| unsupported("missing key `scheme`"))?;
+        self.cluster.with(|cluster, now| {
+            match scheme {
+                "basic" => {}
+                "none" if cluster.servers.get(&self.id).is_some_and(|at| at.boot.auth_disabled) => {}
+                "none" => return Err(unsupported("scheme 'none' is only allowed when auth is disabled.")),
+                other => return Err(unsupported(&format!("scheme '{other}' is not supported."))),
+            }
+            let (user, password) = (
+                text("principal").unwrap_or_default(),
+                text("credentials").unwrap_or_default(),
+            );
+            let (user, expired) = cluster.authenticate(&self.id, user, password, now)?;
+            cluster.sessions.logged_in(&self.id, connection, &user, agent);
+            Ok((user, expired))
+        })
+    }
+
+    fn begin(&self, run: &Run) -> Result<(), Neo4jFailure> {
+        self.cluster.with(|cluster, now| cluster.begin(run, now))
     }
 
     fn run<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<Outcome, Neo4jFailure>> {
         Box::pin(self.cluster.run(&self.id, run))
+    }
+
+    fn work<'a>(&'a self, work: &'a Work) -> BoxFuture<'a, Result<(), Neo4jFailure>> {
+        Box::pin(self.cluster.work(&self.id, work))
     }
 
     fn route(&self, database: Option<&str>) -> Result<Value, Neo4jFailure> {

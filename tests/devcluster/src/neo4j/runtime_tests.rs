@@ -281,11 +281,15 @@ async fn faults_strike_calls_without_sockets_as_they_do_connections() {
         "{exists}"
     );
     faults.add(Rule::once(Stage::Accept, Fault::BlackHole).at("c-server-1"));
-    let silent = tokio::time::timeout(Duration::from_secs(60), world.fake.execute(World::call(1, "RETURN 1"))).await;
+    let silent = tokio::time::timeout(
+        Duration::from_secs(60),
+        world.fake.execute(World::call(1, "CALL db.ping()")),
+    )
+    .await;
     assert!(silent.is_err(), "never answers");
     let wrong = Call {
         password: "wrong-password".into(),
-        ..World::call(1, "RETURN 1")
+        ..World::call(1, "CALL db.ping()")
     };
     let refused = world.fake.execute(wrong).await.unwrap_err();
     assert!(
@@ -293,10 +297,14 @@ async fn faults_strike_calls_without_sockets_as_they_do_connections() {
         "{refused}"
     );
     assert!(world.fake.hang("c-server-2", true));
-    let hung = tokio::time::timeout(Duration::from_secs(60), world.fake.execute(World::call(2, "RETURN 1"))).await;
+    let hung = tokio::time::timeout(
+        Duration::from_secs(60),
+        world.fake.execute(World::call(2, "CALL db.ping()")),
+    )
+    .await;
     assert!(hung.is_err());
     world.fake.hang("c-server-2", false);
-    assert!(world.fake.execute(World::call(2, "RETURN 1")).await.is_ok());
+    assert!(world.fake.execute(World::call(2, "CALL db.ping()")).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,10 +11,10 @@ use tokio_util::codec::FramedRead;
 
 use super::{
     message::{Chunks, Request, Response, negotiate},
-    session::{Outcome, Run, Session, State, Step},
+    session::{Outcome, Run, Session, State, Step, Work},
 };
 use crate::neo4j::{
-    failure::{Neo4jFailure, code},
+    failure::Neo4jFailure,
     faults::{Fault, Stage},
     value::{Value, ValueMap},
 };
@@ -30,10 +30,16 @@ pub trait Backend: Send + Sync + 'static {
     fn agent(&self) -> String;
 
     /// Checks the credentials of a HELLO: the user, and whether the password must be changed first.
-    fn login(&self, hello: &ValueMap) -> Result<(String, bool), Neo4jFailure>;
+    fn login(&self, connection: &str, hello: &ValueMap) -> Result<(String, bool), Neo4jFailure>;
+
+    /// Whether a transaction may begin on the database of this empty statement.
+    fn begin(&self, run: &Run) -> Result<(), Neo4jFailure>;
 
     /// Runs a statement. Dropping the future ends the waiting, never an effect.
     fn run<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<Outcome, Neo4jFailure>>;
+
+    /// Does the work of a statement, until its time limit. Dropping the future ends it.
+    fn work<'a>(&'a self, work: &'a Work) -> BoxFuture<'a, Result<(), Neo4jFailure>>;
 
     /// The routing table for a database.
     fn route(&self, database: Option<&str>) -> Result<Value, Neo4jFailure>;
@@ -87,6 +93,7 @@ struct Connection<'a, R, W> {
     ahead: VecDeque<Request>,
     writer: W,
     session: Session,
+    id: String,
     backend: &'a dyn Backend,
     abort: &'a Abort,
 }
@@ -105,7 +112,8 @@ where
         requests: FramedRead::new(reader, Chunks),
         ahead: VecDeque::new(),
         writer,
-        session: Session::new(id),
+        session: Session::new(id.clone()),
+        id,
         backend,
         abort,
     };
@@ -193,10 +201,25 @@ where
                     return Ok(());
                 }
                 Step::Login(hello) => {
-                    let login = self.backend.login(&hello);
+                    let login = self.backend.login(&self.id, &hello);
                     vec![self.session.logged_in(&self.backend.agent(), login)]
                 }
-                Step::Run(run) => vec![self.run(run).await?],
+                Step::Run(run) => {
+                    let limit = run.timeout.unwrap_or(Duration::MAX);
+                    let running = tokio::time::timeout(limit, self.backend.run(&run));
+                    let ended = self.interruptible(running).await?;
+                    let timed_out = |_| Err(Neo4jFailure::timed_out());
+                    let outcome = ended.map_or_else(Err, |ended| ended.unwrap_or_else(timed_out));
+                    vec![self.session.ran(outcome)]
+                }
+                Step::Begin(run) => {
+                    let may = self.backend.begin(&run);
+                    vec![self.session.begun(may)]
+                }
+                Step::Work(work, portion) => {
+                    let ended = self.interruptible(self.backend.work(&work)).await?;
+                    self.session.worked(portion, ended.unwrap_or_else(Err))
+                }
                 Step::Route(database) => {
                     let table = self.backend.route(database.as_deref());
                     vec![self.session.routed(table)]
@@ -217,43 +240,27 @@ where
             Some(message) => message?,
             None => return Ok(None),
         };
-        match Request::decode(&message) {
-            Ok(request) => Ok(Some(request)),
-            Err(error) => {
-                let failure = Neo4jFailure::new(code::INVALID_FORMAT, error);
-                self.answer(&[Response::Failure(failure)], &Delivery::default()).await?;
-                Ok(None)
-            }
-        }
+        Ok(Some(Request::decode(&message)))
     }
 
-    /// Runs a statement; a RESET that arrives meanwhile interrupts it.
-    async fn run(&mut self, run: Run) -> Result<Response, End> {
-        let limit = run.timeout.unwrap_or(Duration::MAX);
-        let mut running = std::pin::pin!(tokio::time::timeout(limit, self.backend.run(&run)));
+    /// Waits for a statement and goes on reading: a RESET that arrives meanwhile interrupts it, and a client that
+    /// leaves ends what is only computed.
+    async fn interruptible<T>(&mut self, running: impl Future<Output = T>) -> Result<Result<T, Neo4jFailure>, End> {
+        let mut running = std::pin::pin!(running);
         loop {
             tokio::select! {
                 biased;
-                outcome = &mut running => {
-                    let timed_out = |_| Err(Neo4jFailure::new(
-                        code::TIMED_OUT,
-                        "The transaction has not completed within the timeout specified at its start by the client.",
-                    ));
-                    return Ok(self.session.ran(outcome.unwrap_or_else(timed_out)));
-                }
+                ended = &mut running => return Ok(Ok(ended)),
                 message = self.requests.next(), if self.ahead.len() < READ_AHEAD => {
                     let Some(message) = message else {
-                        // The client left; what the statement does, it does.
-                        let _ = (&mut running).await;
                         return Err(End::Closed);
                     };
-                    let request = Request::decode(&message?).map_err(|_| End::Closed)?;
+                    let request = Request::decode(&message?);
                     let reset = request == Request::Reset;
                     self.ahead.push_back(request);
                     if reset {
                         self.session.interrupt();
-                        let failure = Neo4jFailure::new(code::TERMINATED, "The transaction has been terminated.");
-                        return Ok(self.session.ran(Err(failure)));
+                        return Ok(Err(Neo4jFailure::terminated()));
                     }
                 }
             }

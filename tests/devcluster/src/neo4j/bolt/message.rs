@@ -1,14 +1,14 @@
 //! Messages of Bolt 4 and their framing.
 //!
-//! Source: <https://neo4j.com/docs/bolt/current/bolt/message/>. Requests are what neo4rs sends (neo4j.md §3); anything else is kept as
-//! `Other` so that the session can refuse it by its rules.
+//! Source: <https://neo4j.com/docs/bolt/current/bolt/message/>. Requests are what neo4rs sends (neo4j.md §3); anything else is kept
+//! as what it is, so that the session can refuse it by its rules.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::Decoder;
 
-use super::packstream::{self, DecodeError};
+use super::packstream;
 use crate::neo4j::{
-    failure::Neo4jFailure,
+    failure::{Neo4jFailure, code},
     value::{Value, ValueMap},
 };
 
@@ -45,8 +45,10 @@ pub enum Request {
     Pull(Fetch),
     /// Asks who serves what.
     Route(Vec<Value>),
-    /// A tag that Bolt 4 does not know, or fields that do not fit it.
-    Other(u8),
+    /// Bytes that are no message, or fields that do not fit it.
+    Malformed(Neo4jFailure),
+    /// A tag that Bolt 4 does not know.
+    Unknown(u8),
 }
 
 /// How many rows of which result.
@@ -73,11 +75,16 @@ pub enum Response {
 
 impl Request {
     /// Reads a message's bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let Value::Struct(tag, mut fields) = packstream::decode(bytes)? else {
-            return Err(DecodeError::Marker(bytes.first().copied().unwrap_or_default()));
+    pub fn decode(bytes: &[u8]) -> Self {
+        let (tag, mut fields) = match packstream::decode(bytes) {
+            Ok(Value::Struct(tag, fields)) => (tag, fields),
+            Ok(other) => {
+                let failure = format!("Unexpected type: Expected STRUCT but got {other:?}");
+                return Self::Malformed(Neo4jFailure::new(code::INVALID_REQUEST, failure));
+            }
+            Err(error) => return Self::Malformed(Neo4jFailure::new(code::INVALID_FORMAT, error)),
         };
-        let request = match (tag, fields.as_mut_slice()) {
+        match (tag, fields.as_mut_slice()) {
             (0x01, [Value::Map(extra)]) => Self::Hello(std::mem::take(extra)),
             (0x02, []) => Self::Goodbye,
             (0x0F, []) => Self::Reset,
@@ -92,9 +99,29 @@ impl Request {
             (0x2F, [Value::Map(extra)]) => Self::Discard(Fetch::new(extra)),
             (0x3F, [Value::Map(extra)]) => Self::Pull(Fetch::new(extra)),
             (0x66, _) => Self::Route(fields),
-            (other, _) => Self::Other(other),
-        };
-        Ok(request)
+            (0x01 | 0x02 | 0x0F..=0x13 | 0x2F | 0x3F, fields) => {
+                let failure = format!("Illegal struct size or fields: got {}", fields.len());
+                Self::Malformed(Neo4jFailure::new(code::INVALID_FORMAT, failure))
+            }
+            (other, _) => Self::Unknown(other),
+        }
+    }
+
+    /// Its name, as failures call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "HelloMessage",
+            Self::Goodbye => "GoodbyeMessage",
+            Self::Reset => "ResetMessage",
+            Self::Run { .. } => "RunMessage",
+            Self::Begin(_) => "BeginMessage",
+            Self::Commit => "CommitMessage",
+            Self::Rollback => "RollbackMessage",
+            Self::Discard(_) => "DiscardMessage",
+            Self::Pull(_) => "PullMessage",
+            Self::Route(_) => "RouteMessage",
+            Self::Malformed(_) | Self::Unknown(_) => "the message",
+        }
     }
 }
 
@@ -230,6 +257,6 @@ mod tests {
             messages.extend(Chunks.decode(&mut wire).unwrap());
         }
         let requests: Vec<_> = messages.iter().map(|message| Request::decode(message)).collect();
-        assert_eq!(requests, [Ok(Request::Reset), Ok(Request::Goodbye)]);
+        assert_eq!(requests, [Request::Reset, Request::Goodbye]);
     }
 }

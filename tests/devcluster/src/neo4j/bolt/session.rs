@@ -11,6 +11,8 @@ use crate::neo4j::{
     value::{Value, ValueMap},
 };
 
+/// Seconds of silence after which a client may give the connection up.
+const RECEIVE_TIMEOUT: (&str, i64) = ("connection.recv_timeout_seconds", 120);
 /// Results that one transaction may hold open.
 const MAX_OPEN_RESULTS: usize = 64;
 
@@ -36,10 +38,14 @@ pub enum State {
 }
 
 /// A statement to run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Run {
     /// Who asks.
     pub user: String,
+    /// Whether the password had to be changed when the session began; a session never learns that it was.
+    pub expired: bool,
+    /// The connection's id; empty without one.
+    pub connection: String,
     /// The statement.
     pub query: String,
     /// Its parameters.
@@ -59,6 +65,10 @@ pub struct Run {
 /// What a statement gives.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outcome {
+    /// Work that has to be done before the first row comes.
+    pub work: Option<Box<Work>>,
+    /// Whether it changed the database `system`.
+    pub updates: bool,
     /// Columns.
     pub fields: Vec<String>,
     /// Rows.
@@ -71,6 +81,15 @@ pub struct Outcome {
     pub kind: &'static str,
 }
 
+/// What a statement does between RUN and its first row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Work {
+    /// The statement.
+    pub run: Run,
+    /// The time that it takes.
+    pub time: std::time::Duration,
+}
+
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
@@ -80,10 +99,22 @@ pub enum Step {
     Login(ValueMap),
     /// A statement.
     Run(Run),
+    /// Whether a transaction on this database may begin; the statement is empty.
+    Begin(Box<Run>),
+    /// This work; then [`Session::worked`] answers the fetch.
+    Work(Box<Work>, Portion),
     /// Routing information for a database.
     Route(Option<String>),
     /// The end, after these answers.
     Close(Vec<Response>),
+}
+
+/// Rows that a client asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Portion {
+    fetch: Fetch,
+    /// PULL keeps them, DISCARD does not.
+    keep: bool,
 }
 
 /// One session.
@@ -92,6 +123,7 @@ pub struct Session {
     state: State,
     connection_id: String,
     user: String,
+    expired: bool,
     transaction: ValueMap,
     results: BTreeMap<i64, Outcome>,
     next_qid: i64,
@@ -105,6 +137,7 @@ impl Session {
             state: State::Negotiation,
             connection_id,
             user: String::new(),
+            expired: false,
             transaction: ValueMap::new(),
             results: BTreeMap::new(),
             next_qid: 0,
@@ -132,6 +165,10 @@ impl Session {
                 self.state = State::Defunct;
                 Step::Close(vec![])
             }
+            (_, Request::Unknown(_)) => {
+                self.state = State::Defunct;
+                Step::Close(vec![])
+            }
             (State::Negotiation, Request::Hello(extra)) => Step::Login(extra),
             (State::Negotiation, other) => self.violation(&other),
             (_, Request::Reset) => {
@@ -140,10 +177,9 @@ impl Session {
                 self.state = State::Ready;
                 Step::Reply(vec![Response::success([])])
             }
-            (State::Failed | State::Interrupted, Request::Hello(_) | Request::Other(_)) => {
-                self.violation(&Request::Other(0))
-            }
+            (State::Failed, other @ (Request::Hello(_) | Request::Begin(_))) => self.violation(&other),
             (State::Failed | State::Interrupted, _) => Step::Reply(vec![Response::Ignored]),
+            (_, Request::Malformed(failure)) => Step::Reply(vec![self.fail(failure)]),
             (
                 State::Ready,
                 Request::Run {
@@ -163,9 +199,9 @@ impl Session {
                 Step::Run(self.run(query, parameters, &extra))
             }
             (State::Ready, Request::Begin(extra)) => {
+                let run = self.run(String::new(), ValueMap::new(), &extra);
                 self.transaction = extra;
-                self.state = State::TxReady;
-                Step::Reply(vec![Response::success([])])
+                Step::Begin(Box::new(run))
             }
             (State::TxReady, Request::Commit) => {
                 let bookmark = self.bookmark();
@@ -176,8 +212,10 @@ impl Session {
                 self.end_transaction();
                 Step::Reply(vec![Response::success([])])
             }
-            (State::Streaming | State::TxStreaming, Request::Pull(fetch)) => Step::Reply(self.fetch(fetch, true)),
-            (State::Streaming | State::TxStreaming, Request::Discard(fetch)) => Step::Reply(self.fetch(fetch, false)),
+            (State::Streaming | State::TxStreaming, Request::Pull(fetch)) => self.fetch(Portion { fetch, keep: true }),
+            (State::Streaming | State::TxStreaming, Request::Discard(fetch)) => {
+                self.fetch(Portion { fetch, keep: false })
+            }
             (State::Ready, Request::Route(fields)) => Step::Route(route_database(&fields)),
             (_, other) => self.violation(&other),
         }
@@ -187,12 +225,14 @@ impl Session {
     pub fn logged_in(&mut self, agent: &str, login: Result<(String, bool), Neo4jFailure>) -> Response {
         match login {
             Ok((user, expired)) => {
+                let hints = [(RECEIVE_TIMEOUT.0.to_owned(), Value::Int(RECEIVE_TIMEOUT.1))].into();
                 self.user = user;
+                self.expired = expired;
                 self.state = State::Ready;
                 let mut entries = ValueMap::from([
                     ("server".to_owned(), agent.into()),
                     ("connection_id".to_owned(), self.connection_id.as_str().into()),
-                    ("hints".to_owned(), Value::Map(ValueMap::new())),
+                    ("hints".to_owned(), Value::Map(hints)),
                 ]);
                 if expired {
                     entries.insert("credentials_expired".to_owned(), true.into());
@@ -203,6 +243,17 @@ impl Session {
                 self.state = State::Defunct;
                 Response::Failure(failure)
             }
+        }
+    }
+
+    /// The transaction of [`Step::Begin`] may begin, or may not.
+    pub fn begun(&mut self, may: Result<(), Neo4jFailure>) -> Response {
+        match may {
+            Ok(()) => {
+                self.state = State::TxReady;
+                Response::success([])
+            }
+            Err(failure) => self.fail(failure),
         }
     }
 
@@ -226,7 +277,19 @@ impl Session {
             State::TxReady | State::TxStreaming => State::TxStreaming,
             _ => State::Streaming,
         };
-        Response::success([("fields", fields), ("t_first", Value::Int(0)), ("qid", Value::Int(qid))])
+        if self.state == State::TxStreaming {
+            return Response::success([("fields", fields), ("t_first", Value::Int(0)), ("qid", Value::Int(qid))]);
+        }
+        Response::success([("fields", fields), ("t_first", Value::Int(0))])
+    }
+
+    /// The work of [`Step::Work`] was done, or ended early: the answers to the fetch.
+    pub fn worked(&mut self, portion: Portion, ended: Result<(), Neo4jFailure>) -> Vec<Response> {
+        match ended {
+            Ok(()) => self.deliver(portion),
+            Err(failure) if self.state == State::Interrupted => vec![Response::Failure(failure)],
+            Err(failure) => vec![self.fail(failure)],
+        }
     }
 
     /// The answer to [`Step::Route`].
@@ -249,6 +312,8 @@ impl Session {
         let millis = extra.get("tx_timeout").and_then(Value::as_int);
         Run {
             user: self.user.clone(),
+            expired: self.expired,
+            connection: self.connection_id.clone(),
             query,
             parameters,
             database: text("db").map(str::to_owned),
@@ -265,23 +330,35 @@ impl Session {
         }
     }
 
-    fn fetch(&mut self, fetch: Fetch, keep: bool) -> Vec<Response> {
-        let Some(qid) = fetch.qid.or_else(|| self.results.keys().next_back().copied()) else {
-            return vec![self.fail(Neo4jFailure::new(code::INVALID_REQUEST, "there is no open result"))];
+    /// The result that a fetch means.
+    fn result(&mut self, fetch: Fetch) -> Option<(i64, &mut Outcome)> {
+        let qid = fetch.qid.or_else(|| self.results.keys().next_back().copied())?;
+        Some((qid, self.results.get_mut(&qid)?))
+    }
+
+    fn fetch(&mut self, portion: Portion) -> Step {
+        match self.result(portion.fetch).and_then(|(_, result)| result.work.take()) {
+            Some(work) => Step::Work(work, portion),
+            None => Step::Reply(self.deliver(portion)),
+        }
+    }
+
+    fn deliver(&mut self, Portion { fetch, keep }: Portion) -> Vec<Response> {
+        let Some((qid, result)) = self.result(fetch) else {
+            let message = format!("No such statement: {}", fetch.qid.unwrap_or(-1));
+            return vec![self.fail(Neo4jFailure::new(code::INVALID_FORMAT, message))];
         };
-        let Some(result) = self.results.get_mut(&qid) else {
-            let message = format!("there is no open result with id {qid}");
-            return vec![self.fail(Neo4jFailure::new(code::INVALID_REQUEST, message))];
-        };
-        let count = fetch.n.unwrap_or(usize::MAX).min(result.rows.len());
+        let wanted = fetch.n.unwrap_or(usize::MAX);
+        let count = wanted.min(result.rows.len());
         let rows = result.rows.drain(..count).filter(|_| keep);
         let mut responses: Vec<_> = rows.map(Response::Record).collect();
-        if !result.rows.is_empty() {
+        // A failure comes where the next row would: the rows before it may be just those asked for.
+        if !result.rows.is_empty() || (result.failure.is_some() && count == wanted) {
             responses.push(Response::success([("has_more", Value::Bool(true))]));
             return responses;
         }
         let failure = result.failure.take();
-        let summary = (result.kind, std::mem::take(&mut result.database));
+        let summary = (result.kind, std::mem::take(&mut result.database), result.updates);
         self.results.remove(&qid);
         if let Some(failure) = failure {
             responses.push(self.fail(failure));
@@ -292,6 +369,14 @@ impl Session {
             ("t_last".to_owned(), Value::Int(0)),
             ("db".to_owned(), summary.1.into()),
         ]);
+        if summary.2 {
+            let stats = [
+                ("contains-system-updates", true.into()),
+                ("system-updates", Value::Int(1)),
+            ];
+            let stats = stats.map(|(key, value)| (key.to_owned(), value));
+            entries.insert("stats".to_owned(), Value::Map(stats.into()));
+        }
         if self.state == State::Streaming {
             self.state = State::Ready;
             entries.insert("bookmark".to_owned(), self.bookmark());
@@ -313,25 +398,31 @@ impl Session {
     }
 
     fn violation(&mut self, request: &Request) -> Step {
-        let name = match request {
-            Request::Hello(_) => "HELLO",
-            Request::Goodbye => "GOODBYE",
-            Request::Reset => "RESET",
-            Request::Run { .. } => "RUN",
-            Request::Begin(_) => "BEGIN",
-            Request::Commit => "COMMIT",
-            Request::Rollback => "ROLLBACK",
-            Request::Discard(_) => "DISCARD",
-            Request::Pull(_) => "PULL",
-            Request::Route(_) => "ROUTE",
-            Request::Other(_) => "the message",
-        };
-        let message = format!("{name} cannot be handled by a session in the {:?} state.", self.state);
+        let name = request.name();
+        let message = format!(
+            "Message of type {name} cannot be handled by a session in the {} state.",
+            self.state.name()
+        );
         self.state = State::Defunct;
         Step::Close(vec![Response::Failure(Neo4jFailure::new(
             code::INVALID_REQUEST,
             message,
         ))])
+    }
+}
+
+impl State {
+    /// As failures call it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Negotiation => "AUTHENTICATION",
+            Self::Ready => "READY",
+            Self::Streaming => "AUTO_COMMIT",
+            Self::TxReady | Self::TxStreaming => "IN_TRANSACTION",
+            Self::Failed => "FAILED",
+            Self::Interrupted => "INTERRUPTED",
+            Self::Defunct => "DEFUNCT",
+        }
     }
 }
 
@@ -385,6 +476,7 @@ mod tests {
         match session.receive(request) {
             Step::Reply(answers) | Step::Close(answers) => answers,
             Step::Run(_) => vec![session.ran(Ok(rows(3)))],
+            Step::Begin(_) => vec![session.begun(Ok(()))],
             other => panic!("unexpected {other:?}"),
         }
     }
@@ -470,7 +562,7 @@ mod tests {
             Just(Request::Begin(ValueMap::new())),
             Just(Request::Commit),
             Just(Request::Rollback),
-            Just(Request::Other(0x6A)),
+            Just(Request::Malformed(Neo4jFailure::syntax("no"))),
             (0..4_usize, -1..3_i64).prop_map(|(n, qid)| Request::Pull(Fetch {
                 n: Some(n),
                 qid: (qid >= 0).then_some(qid)

@@ -4,9 +4,9 @@ use std::{collections::VecDeque, time::Duration};
 
 use super::{Cluster, Phase, SYSTEM, servers::Move};
 use crate::neo4j::{
-    bolt::session::{Outcome, Run},
+    bolt::session::{Outcome, Run, Work},
     failure::{Neo4jFailure, code},
-    statement::{Statement, Term, Wait},
+    statement::{Procedure, Statement, Term, Wait},
     value::{Value, ValueMap},
 };
 
@@ -32,9 +32,20 @@ impl Cluster {
     /// Runs a statement at a server.
     pub fn execute(&mut self, at: &str, run: &Run, now: Duration) -> Result<Executed, Neo4jFailure> {
         self.advance(now);
-        let statement = Statement::parse(&run.query)?;
-        self.check_password_change(run, &statement)?;
-        let database = self.database_of(run, &statement);
+        let database = self.database_of(run);
+        self.check_access(run, &database)?;
+        let statement = self.parse(at, &run.query)?;
+        self.check_edition(&statement, &run.query, &run.parameters)?;
+        check_password_change(run, &statement)?;
+        if statement.is_query() && database == SYSTEM {
+            return Err(Neo4jFailure::new(
+                code::SEMANTIC,
+                format_args!(
+                    "Not a recognised system command or procedure. This Cypher command can only be executed in a user database: {}",
+                    run.query
+                ),
+            ));
+        }
         if statement.needs_system() && database != SYSTEM {
             return Err(Neo4jFailure::new(
                 code::NOT_SYSTEM,
@@ -50,6 +61,7 @@ impl Cluster {
         }
         let mut executed = match &statement {
             Statement::Return(columns) => returned(columns, &run.parameters)?.into(),
+            Statement::Count { name, rows } => counted(name, *rows, run).into(),
             Statement::Quotients(items) => quotients(&items.value(&run.parameters)?).into(),
             Statement::Show(table) => self.show(at, table, run)?.into(),
             Statement::Call {
@@ -59,8 +71,19 @@ impl Cluster {
             } => self.call(at, *procedure, arguments, filter, run)?.into(),
             _ => self.administer(&statement, run, now)?,
         };
+        executed.outcome.updates = statement.is_administration();
+        // All that runs on `system` counts as a change of the schema.
+        if database == SYSTEM || statement.is_administration() {
+            executed.outcome.kind = "s";
+        }
         executed.outcome.database = database;
         Ok(executed)
+    }
+
+    /// Whether a transaction may begin on the database that it names.
+    pub fn begin(&mut self, run: &Run, now: Duration) -> Result<(), Neo4jFailure> {
+        self.advance(now);
+        self.check_access(run, &self.database_of(run))
     }
 
     /// Whether what was waited for has come.
@@ -96,26 +119,43 @@ impl Cluster {
         database.copies.iter().map(row).collect()
     }
 
-    fn check_password_change(&self, run: &Run, statement: &Statement) -> Result<(), Neo4jFailure> {
-        let required = self.users.get(&run.user).is_some_and(|user| user.change_required);
-        if required && !matches!(statement, Statement::ChangeOwnPassword { .. }) {
-            return Err(Neo4jFailure::new(
-                code::CREDENTIALS_EXPIRED,
-                "The credentials you provided were valid, but must be changed before you can use this instance.",
-            ));
+    /// The database must be there, and open to the session.
+    fn check_access(&self, run: &Run, database: &str) -> Result<(), Neo4jFailure> {
+        if !self.databases.contains_key(database) {
+            return Err(Neo4jFailure::database_not_found(database));
+        }
+        if run.expired && database != SYSTEM {
+            let what = format!("ACCESS on database '{database}' is not allowed.");
+            return Err(Neo4jFailure::credentials_expired(&what));
         }
         Ok(())
     }
 
-    fn database_of(&self, run: &Run, statement: &Statement) -> String {
+    /// Reads a statement as the asked server's version and edition do.
+    fn parse(&self, at: &str, query: &str) -> Result<Statement, Neo4jFailure> {
+        let statement = match Statement::parse(query) {
+            // Community looks at the grammar alone, not at what an option may be.
+            Err(failure) if failure.code == code::ARGUMENT && self.is_community() => {
+                return Err(Neo4jFailure::new(
+                    code::UNSUPPORTED,
+                    format_args!("Unsupported administration command: {query}"),
+                ));
+            }
+            parsed => parsed?,
+        };
+        let version = self.servers.get(at).map_or("", |server| server.boot.version.as_str());
+        match statement {
+            Statement::CreateDatabase { language: Some(_), .. } if version.starts_with("5.") => Err(
+                Neo4jFailure::syntax("Invalid input 'DEFAULT': expected a later version"),
+            ),
+            statement => Ok(statement),
+        }
+    }
+
+    fn database_of(&self, run: &Run) -> String {
         let home = || self.users.get(&run.user).and_then(|user| user.home.clone());
         let named = run.database.as_ref().map(|name| name.to_lowercase());
-        match (named, statement) {
-            (Some(name), _) => name,
-            // Tables about the whole cluster are the system database's, wherever they are asked.
-            (None, Statement::Show(_)) if !statement.needs_system() => SYSTEM.to_owned(),
-            (None, _) => home().unwrap_or_else(|| self.default_database.clone()),
-        }
+        named.or_else(home).unwrap_or_else(|| self.default_database.clone())
     }
 
     fn check_available(&self, name: &str) -> Result<(), Neo4jFailure> {
@@ -247,7 +287,11 @@ impl Cluster {
                 self.drop_user(&text(name)?, *if_exists)?;
                 None
             }
-            Statement::Return(_) | Statement::Quotients(_) | Statement::Show(_) | Statement::Call { .. } => None,
+            Statement::Return(_)
+            | Statement::Count { .. }
+            | Statement::Quotients(_)
+            | Statement::Show(_)
+            | Statement::Call { .. } => None,
         };
         if let Some(system) = self.databases.get_mut(SYSTEM) {
             system.last_tx += 1;
@@ -323,6 +367,22 @@ impl Cluster {
     }
 }
 
+/// What a session may do whose password must be changed first.
+fn check_password_change(run: &Run, statement: &Statement) -> Result<(), Neo4jFailure> {
+    let allowed = matches!(
+        statement,
+        Statement::ChangeOwnPassword { .. }
+            | Statement::Call {
+                procedure: Procedure::Ping,
+                ..
+            }
+    );
+    if run.expired && !allowed {
+        return Err(Neo4jFailure::credentials_expired("Permission denied."));
+    }
+    Ok(())
+}
+
 impl From<Outcome> for Executed {
     fn from(outcome: Outcome) -> Self {
         Self { outcome, waiting: None }
@@ -358,6 +418,24 @@ fn returned(columns: &[(String, Term)], parameters: &ValueMap) -> Result<Outcome
         kind: "r",
         ..Outcome::default()
     })
+}
+
+/// What counting one row takes.
+const COUNTED_ROW: Duration = Duration::from_nanos(50);
+
+/// The number of rows, after the time that it takes to count them.
+fn counted(name: &str, rows: u64, run: &Run) -> Outcome {
+    let nanos = u128::from(rows) * COUNTED_ROW.as_nanos();
+    Outcome {
+        fields: vec![name.to_owned()],
+        rows: [vec![Value::Int(i64::try_from(rows).unwrap_or(i64::MAX))]].into(),
+        kind: "r",
+        work: Some(Box::new(Work {
+            run: run.clone(),
+            time: Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)),
+        })),
+        ..Outcome::default()
+    }
 }
 
 /// `1/i` for every item: rows up to the first zero, then the failure that comes at PULL.

@@ -7,19 +7,23 @@
 //! - [`databases`]: create, alter, drop, start, stop; [`placement`] says where copies go.
 //! - [`progress`]: what time does: starting, store copies, elections, catching up.
 //! - [`users`]: passwords and lock-out.
+//! - [`sessions`]: who is connected, what runs; [`edition`]: what Community refuses.
 //! - [`execute`]: statements on all this; [`show`] and [`procedures`] their tables.
 
 mod databases;
+mod edition;
 mod execute;
 pub mod placement;
 mod procedures;
 mod progress;
 mod servers;
+pub mod sessions;
 mod show;
 mod users;
 
 use std::{collections::BTreeMap, time::Duration};
 
+pub use edition::Edition;
 pub use execute::{Executed, Waiting};
 pub use placement::Mode;
 pub use servers::Boot;
@@ -219,6 +223,10 @@ pub struct Cluster {
     pub default_database: String,
     /// Free servers are enabled without being told.
     pub enable_free_servers: bool,
+    /// Edition of its servers.
+    pub edition: Edition,
+    /// Who is connected, and what runs.
+    pub sessions: sessions::Sessions,
     /// What the cluster's clients do.
     pub load: Load,
     /// Stores that `seedURI` can fetch, by URI, with their bytes.
@@ -240,6 +248,8 @@ impl Cluster {
             default_topology: (1, 0),
             default_database: "neo4j".to_owned(),
             enable_free_servers: false,
+            edition: Edition::default(),
+            sessions: sessions::Sessions::default(),
             load: Load::default(),
             seeds: BTreeMap::new(),
             now: Duration::ZERO,

@@ -79,19 +79,11 @@ impl Cluster {
                 vec![row([
                     ("name", "Neo4j Kernel".into()),
                     ("versions", Value::strings([version])),
-                    ("edition", "enterprise".into()),
+                    ("edition", self.edition.as_str().into()),
                 ])]
             }
             Procedure::Ping => vec![row([("success", true.into())])],
-            Procedure::ListConnections => vec![row([
-                ("connectionId", "bolt-0".into()),
-                ("connectTime", self.timestamp(self.now()).to_string().into()),
-                ("connector", "bolt".into()),
-                ("username", run.user.as_str().into()),
-                ("userAgent", "neo4rs".into()),
-                ("serverAddress", self.servers.get(at).map(Server::bolt_address).into()),
-                ("clientAddress", "".into()),
-            ])],
+            Procedure::ListConnections => self.connection_rows(at),
         };
         filtered(rows, filter, procedure.columns(), &run.parameters)
     }

@@ -55,7 +55,7 @@ impl Cluster {
             ShowWhat::Users => self.user_rows(None),
             ShowWhat::CurrentUser => self.user_rows(Some(&run.user)),
             ShowWhat::Settings(names) => self.setting_rows(at, names),
-            ShowWhat::Transactions => self.transaction_rows(run),
+            ShowWhat::Transactions => self.transaction_rows(at, run),
         };
         filtered(rows, &table.filter, table.what.columns(), &run.parameters)
     }
@@ -176,7 +176,10 @@ impl Cluster {
         let applied = copy.filter(|_| serving).map(|(_, copy)| copy.applied as i64);
         // Neo4j writes the lag as a negative number of transactions.
         let lag = applied.map(|applied| applied - database.last_tx as i64);
-        let requested = database.requested;
+        // A Community server has no topologies, and tells nothing of transactions.
+        let enterprise = !self.is_community();
+        let requested = database.requested.filter(|_| enterprise);
+        let last = applied.filter(|_| enterprise);
         let number = |n: Option<u32>| n.map_or(Value::Null, |n| Value::Int(i64::from(n)));
         let created = Value::date_time(self.timestamp(database.created));
         let default = name == self.default_database;
@@ -219,7 +222,7 @@ impl Cluster {
             ("lastStartTime", if database.started { created } else { Value::Null }),
             ("lastStopTime", Value::Null),
             ("store", if serving { "block-block-1.1".into() } else { Value::Null }),
-            ("lastCommittedTxn", applied.into()),
+            ("lastCommittedTxn", last.into()),
             ("replicationLag", lag.into()),
             ("options", Value::Map(ValueMap::new())),
         ])
@@ -232,10 +235,10 @@ impl Cluster {
             .filter(|(name, _)| only.is_none_or(|only| only == *name));
         users
             .map(|(name, user)| {
-                let roles: &[&str] = if name == "neo4j" {
-                    &["PUBLIC", "admin"]
-                } else {
-                    &["PUBLIC"]
+                let roles = match name.as_str() {
+                    _ if self.is_community() => Value::Null,
+                    "neo4j" => Value::strings(["PUBLIC", "admin"]),
+                    _ => Value::strings(["PUBLIC"]),
                 };
                 let auth = [
                     ("password", "***".into()),
@@ -243,7 +246,7 @@ impl Cluster {
                 ];
                 row([
                     ("user", name.as_str().into()),
-                    ("roles", Value::strings(roles.iter().copied())),
+                    ("roles", roles),
                     ("passwordChangeRequired", user.change_required.into()),
                     ("suspended", user.suspended.into()),
                     ("home", user.home.clone().into()),
@@ -269,7 +272,8 @@ impl Cluster {
         );
         let wanted = settings
             .into_iter()
-            .filter(|(name, _)| names.is_empty() || names.iter().any(|wanted| wanted == name));
+            .filter(|(name, _)| names.is_empty() || names.iter().any(|wanted| wanted == name))
+            .filter(|(name, _)| !self.is_community() || !name.contains(".cluster."));
         wanted
             .map(|(name, (value, explicit))| {
                 let default = DEFAULTS
@@ -289,30 +293,6 @@ impl Cluster {
                 ])
             })
             .collect()
-    }
-
-    /// The one that asks: other statements of the stand-in take no time.
-    fn transaction_rows(&self, run: &Run) -> Vec<ValueMap> {
-        vec![row([
-            ("database", SYSTEM.into()),
-            (
-                "transactionId",
-                format!("{SYSTEM}-transaction-{}", self.now().as_millis()).into(),
-            ),
-            ("currentQueryId", "query-1".into()),
-            ("connectionId", "".into()),
-            ("clientAddress", "".into()),
-            ("username", run.user.as_str().into()),
-            ("currentQuery", run.query.as_str().into()),
-            ("startTime", self.timestamp(self.now()).to_string().into()),
-            ("status", "Running".into()),
-            (
-                "elapsedTime",
-                Value::Struct(0x45, [0, 0, 0, 0].map(Value::Int).to_vec()),
-            ),
-            ("activeLockCount", Value::Int(0)),
-            ("metaData", Value::Map(run.metadata.clone())),
-        ])]
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::neo4j::{
     bolt::session::{Outcome, Run},
     failure::{Neo4jFailure, code},
-    value::{Value, ValueMap},
+    value::Value,
 };
 
 /// A cluster with a clock of its own.
@@ -81,13 +81,12 @@ impl World {
     fn at(&mut self, server: &str, query: &str) -> Result<Outcome, Neo4jFailure> {
         let run = Run {
             user: "neo4j".into(),
+            // Each statement is the first of a session of its own.
+            expired: self.cluster.users.get("neo4j").is_some_and(|user| user.change_required),
             query: query.into(),
-            parameters: ValueMap::new(),
             database: Some(SYSTEM.into()),
-            in_transaction: false,
             write: true,
-            timeout: None,
-            metadata: ValueMap::new(),
+            ..Run::default()
         };
         self.cluster
             .execute(server, &run, self.now)
@@ -313,9 +312,12 @@ fn the_initial_password_counts_on_an_empty_volume_only_and_wrong_ones_lock() {
 }
 
 #[test]
-fn a_password_set_by_another_must_be_changed_before_anything_else() {
+fn a_password_that_is_to_be_changed_must_be_before_anything_else() {
     let mut world = World::formed(3);
-    world.system("ALTER USER neo4j SET PASSWORD 'battery-staple'").unwrap();
+    world
+        .system("ALTER USER neo4j SET PASSWORD 'battery-staple' CHANGE REQUIRED")
+        .unwrap();
+    assert!(world.system("CALL db.ping()").is_ok());
     assert_eq!(
         world.system("SHOW SERVERS").unwrap_err().code,
         code::CREDENTIALS_EXPIRED
@@ -337,21 +339,26 @@ fn many_primaries_cannot_become_one_and_one_can_become_many() {
 }
 
 #[test]
-fn administration_runs_on_system_only_and_unknown_databases_are_named() {
+fn procedures_of_the_cluster_run_on_system_only_and_queries_anywhere_else() {
     let mut world = World::formed(1);
     let id = world.id(0);
     let run = |database: &str, query: &str| Run {
         user: "neo4j".into(),
         query: query.into(),
-        parameters: ValueMap::new(),
         database: Some(database.into()),
-        in_transaction: false,
         write: true,
-        timeout: None,
-        metadata: ValueMap::new(),
+        ..Run::default()
     };
     let failure = |world: &mut World, run: Run| world.cluster.execute(&id, &run, world.now).unwrap_err().code;
-    assert_eq!(failure(&mut world, run("neo4j", "SHOW SERVERS")), code::NOT_SYSTEM);
+    let cordon = "CALL dbms.cluster.cordonServer('a')";
+    assert_eq!(failure(&mut world, run("neo4j", cordon)), code::NOT_SYSTEM);
+    assert_eq!(failure(&mut world, run("system", "RETURN 1")), code::SEMANTIC);
+    assert!(
+        world
+            .cluster
+            .execute(&id, &run("neo4j", "SHOW SERVERS"), world.now)
+            .is_ok()
+    );
     assert_eq!(failure(&mut world, run("nope", "RETURN 1")), code::DATABASE_NOT_FOUND);
     assert_eq!(
         failure(&mut world, run("system", "CREATE DATABASE $x")),

@@ -85,7 +85,7 @@ impl Cluster {
             suspended: false,
             home: None,
         };
-        apply(&mut user, change, parameters)?;
+        apply(&mut user, change, parameters).map_err(|error| refused("create", &name, error))?;
         self.users.insert(name, user);
         Ok(())
     }
@@ -104,7 +104,7 @@ impl Cluster {
             return Err(no_user("alter", name));
         };
         let mut changed = user.clone();
-        apply(&mut changed, change, parameters)?;
+        apply(&mut changed, change, parameters).map_err(|error| refused("alter", name, error))?;
         *user = changed;
         Ok(())
     }
@@ -123,7 +123,12 @@ impl Cluster {
                 "User '{name}' failed to alter their own password: Invalid principal or credentials."
             )));
         }
-        set_password(user, to.to_owned())?;
+        set_password(user, to.to_owned()).map_err(|error| match error {
+            Refused::Same(text) => {
+                Neo4jFailure::argument(format_args!("User '{name}' failed to alter their own password: {text}"))
+            }
+            Refused::Failure(failure) => failure,
+        })?;
         user.change_required = false;
         Ok(())
     }
@@ -135,11 +140,33 @@ fn no_user(verb: &str, name: &str) -> Neo4jFailure {
     ))
 }
 
-fn apply(user: &mut User, change: &UserChange, parameters: &ValueMap) -> Result<(), Neo4jFailure> {
+/// Why a change of a user is refused.
+enum Refused {
+    /// The password is the one that the user has; who is told so depends on the command.
+    Same(&'static str),
+    /// Anything else.
+    Failure(Neo4jFailure),
+}
+
+impl From<Neo4jFailure> for Refused {
+    fn from(failure: Neo4jFailure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+fn refused(verb: &str, name: &str, refused: Refused) -> Neo4jFailure {
+    match refused {
+        Refused::Same(text) => {
+            Neo4jFailure::argument(format_args!("Failed to {verb} the specified user '{name}': {text}"))
+        }
+        Refused::Failure(failure) => failure,
+    }
+}
+
+/// A new password leaves it as it was whether it must be changed, unless the command says so.
+fn apply(user: &mut User, change: &UserChange, parameters: &ValueMap) -> Result<(), Refused> {
     if let Some(password) = &change.password {
         set_password(user, password.text(parameters)?)?;
-        // A password set by another must be changed unless it says otherwise.
-        user.change_required = true;
     }
     if let Some(required) = change.change_required {
         user.change_required = required;
@@ -155,19 +182,17 @@ fn apply(user: &mut User, change: &UserChange, parameters: &ValueMap) -> Result<
     Ok(())
 }
 
-fn set_password(user: &mut User, password: String) -> Result<(), Neo4jFailure> {
+fn set_password(user: &mut User, password: String) -> Result<(), Refused> {
     if password.is_empty() {
-        return Err(Neo4jFailure::argument("A password cannot be empty."));
-    }
-    if password == user.password {
-        return Err(Neo4jFailure::argument(
-            "Old password and new password cannot be the same.",
-        ));
+        return Err(Neo4jFailure::argument("A password cannot be empty.").into());
     }
     if password.chars().count() < MIN_PASSWORD {
-        return Err(Neo4jFailure::argument(format_args!(
-            "A password must be at least {MIN_PASSWORD} characters."
-        )));
+        return Err(
+            Neo4jFailure::argument(format_args!("A password must be at least {MIN_PASSWORD} characters.")).into(),
+        );
+    }
+    if password == user.password {
+        return Err(Refused::Same("Old password and new password cannot be the same."));
     }
     user.password = password;
     Ok(())

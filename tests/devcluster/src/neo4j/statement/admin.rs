@@ -323,14 +323,18 @@ impl Parser {
         Ok(topology)
     }
 
-    /// Literals only: a parameter in here is refused (N44).
+    /// Literals only (N44): any expression is good grammar, but what is none is refused for its meaning.
     fn server_options(&mut self) -> Result<ServerOptions, Neo4jFailure> {
+        let not_literal = |what: &str| Neo4jFailure::argument(format_args!("Expected a literal, got {what}"));
+        if self.parameter_is_next() {
+            self.term()?;
+            return Err(not_literal("a parameter"));
+        }
         let mut options = ServerOptions::default();
         let empty = ValueMap::new();
-        for (key, term) in self.map()? {
-            let value = term.value(&empty).map_err(|_| {
-                Neo4jFailure::syntax(format_args!("Invalid input: expected a literal for the option `{key}`"))
-            })?;
+        for (key, term) in self.map_or_variables()? {
+            let term = term.ok_or_else(|| not_literal("a variable"))?;
+            let value = term.value(&empty).map_err(|_| not_literal("a parameter"))?;
             match (key.to_ascii_lowercase().as_str(), value) {
                 ("modeconstraint", Value::String(mode)) => {
                     let mode = mode.to_ascii_uppercase();
@@ -359,8 +363,33 @@ impl Parser {
         Ok(options)
     }
 
+    /// A map whose values may be names, which are `None`.
+    fn map_or_variables(&mut self) -> Result<BTreeMap<String, Option<Term>>, Neo4jFailure> {
+        let mut entries = BTreeMap::new();
+        self.expect_sign("{")?;
+        if self.sign("}") {
+            return Ok(entries);
+        }
+        loop {
+            let key = self.name("a key")?;
+            self.expect_sign(":")?;
+            let term = if self.variable_is_next() {
+                self.name("a variable")?;
+                None
+            } else {
+                Some(self.term()?)
+            };
+            entries.insert(key, term);
+            if !self.sign(",") {
+                self.expect_sign("}")?;
+                return Ok(entries);
+            }
+        }
+    }
+
     fn user_change(&mut self) -> Result<UserChange, Neo4jFailure> {
         let mut change = UserChange::default();
+        let again = |what: &str| Neo4jFailure::syntax(format_args!("Duplicate `SET {what}` clause"));
         while self.words(&["REMOVE", "HOME", "DATABASE"]) {
             change.home = Some(Home::Remove);
         }
@@ -369,11 +398,17 @@ impl Parser {
                 change.change_required = Some(self.change_required()?);
             } else if self.any_word(&["PLAINTEXT", "PASSWORD"]) {
                 self.words(&["PASSWORD"]);
+                if change.password.is_some() {
+                    return Err(again("PASSWORD"));
+                }
                 change.password = Some(self.text_or_parameter("a password")?);
                 if self.words(&["CHANGE"]) {
                     change.change_required = Some(self.change_required()?);
                 }
             } else if self.words(&["STATUS"]) {
+                if change.suspended.is_some() {
+                    return Err(again("STATUS"));
+                }
                 change.suspended = Some(self.words(&["SUSPENDED"]));
                 if change.suspended == Some(false) {
                     self.expect_words(&["ACTIVE"])?;

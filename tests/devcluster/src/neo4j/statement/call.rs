@@ -1,7 +1,7 @@
 //! `CALL …`: the procedures that an operator uses.
 
 use super::{Statement, parser::Parser, show::Columns};
-use crate::neo4j::failure::{Neo4jFailure, code};
+use crate::neo4j::failure::Neo4jFailure;
 
 /// A procedure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,19 @@ const PROCEDURES: [(&str, Procedure); 10] = [
 ];
 
 impl Procedure {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        let mut known = PROCEDURES.iter();
+        known
+            .find(|(_, procedure)| *procedure == self)
+            .map_or("", |(name, _)| name)
+    }
+
+    /// Whether only an Enterprise server has it.
+    pub fn is_enterprise(self) -> bool {
+        !matches!(self, Self::Components | Self::Ping | Self::ListConnections)
+    }
+
     /// Changes the cluster.
     pub fn is_administration(self) -> bool {
         !matches!(
@@ -114,24 +127,9 @@ impl Procedure {
 impl Parser {
     pub(super) fn call(&mut self) -> Result<Statement, Neo4jFailure> {
         let name = self.dotted_name("a procedure")?;
-        let mut arguments = Vec::new();
-        if self.sign("(") {
-            while !self.sign(")") {
-                arguments.push(self.term()?);
-                if !self.sign(",") {
-                    self.expect_sign(")")?;
-                    break;
-                }
-            }
-        }
+        let arguments = if self.sign("(") { self.terms(")")? } else { Vec::new() };
         let Some((_, procedure)) = PROCEDURES.into_iter().find(|(known, _)| *known == name) else {
-            return Err(Neo4jFailure::new(
-                code::PROCEDURE_NOT_FOUND,
-                format_args!(
-                    "There is no procedure with the name `{name}` registered for this database instance. \
-                     Please ensure you've spelled the procedure name correctly and that the procedure is properly deployed."
-                ),
-            ));
+            return Err(Neo4jFailure::procedure_not_found(&name));
         };
         let (least, most) = procedure.arity();
         if !(least..=most).contains(&arguments.len()) {

@@ -76,8 +76,15 @@ impl Term {
 /// A statement.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
-    /// `RETURN 1 AS n`: runs anywhere.
+    /// `RETURN 1 AS n`.
     Return(Vec<(String, Term)>),
+    /// `UNWIND range(1, x) AS a UNWIND range(1, y) AS b RETURN count(*) AS n`: takes as long as it has rows.
+    Count {
+        /// The column.
+        name: String,
+        /// How many rows it counts.
+        rows: u64,
+    },
     /// `UNWIND [..] AS i RETURN 1/i`: fails at PULL where an item is zero.
     Quotients(Term),
     /// `SHOW …`.
@@ -193,22 +200,21 @@ impl Statement {
     /// Changes the cluster: only the leader of `system` takes it.
     pub fn is_administration(&self) -> bool {
         match self {
-            Self::Return(_) | Self::Quotients(_) | Self::Show(_) => false,
+            Self::Return(_) | Self::Count { .. } | Self::Quotients(_) | Self::Show(_) => false,
             Self::Deallocate { dryrun, .. } | Self::Reallocate { dryrun } => !dryrun,
             Self::Call { procedure, .. } => procedure.is_administration(),
             _ => true,
         }
     }
 
-    /// Runs on the database `system` only.
+    /// A plain query: runs on any database but `system`.
+    pub fn is_query(&self) -> bool {
+        matches!(self, Self::Return(_) | Self::Count { .. } | Self::Quotients(_))
+    }
+
+    /// Runs on the database `system` only. Commands do not: as measured, a server takes them on any database.
     pub fn needs_system(&self) -> bool {
-        match self {
-            Self::Return(_) | Self::Quotients(_) => false,
-            // As measured: SHOW DATABASES, USERS, SETTINGS and TRANSACTIONS are routed to system by the server; SHOW SERVERS is not.
-            Self::Show(table) => table.what == ShowWhat::Servers,
-            Self::Call { procedure, .. } => procedure.is_administration(),
-            _ => true,
-        }
+        matches!(self, Self::Call { procedure, .. } if procedure.is_administration())
     }
 }
 

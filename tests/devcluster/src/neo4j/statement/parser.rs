@@ -39,6 +39,8 @@ impl Parser {
             self.call()
         } else if self.words(&["RETURN"]) {
             self.returned()
+        } else if self.words(&["UNWIND", "range"]) {
+            self.count()
         } else if self.words(&["UNWIND"]) {
             self.quotients()
         } else {
@@ -61,6 +63,32 @@ impl Parser {
                 return Ok(Statement::Return(columns));
             }
         }
+    }
+
+    /// `UNWIND range(1, x) AS a [UNWIND range(1, y) AS b …] RETURN count(*) AS n`: the one statement that takes time.
+    fn count(&mut self) -> Result<Statement, Neo4jFailure> {
+        let mut rows = 1_u64;
+        loop {
+            self.expect_sign("(")?;
+            let first = self.next_int()?;
+            self.expect_sign(",")?;
+            let last = self.next_int()?;
+            self.expect_sign(")")?;
+            self.expect_words(&["AS"])?;
+            self.name("a variable")?;
+            let many = last.saturating_sub(first).saturating_add(1);
+            rows = rows.saturating_mul(u64::try_from(many).unwrap_or(0));
+            if !self.words(&["UNWIND", "range"]) {
+                break;
+            }
+        }
+        self.expect_words(&["RETURN", "count"])?;
+        for sign in ["(", "*", ")"] {
+            self.expect_sign(sign)?;
+        }
+        self.expect_words(&["AS"])?;
+        let name = self.name("an alias")?;
+        Ok(Statement::Count { name, rows })
     }
 
     /// `UNWIND list AS i RETURN 1/i`: the one statement with a runtime error in it.
@@ -213,25 +241,22 @@ impl Parser {
             return Err(Neo4jFailure::syntax("nested too deeply"));
         }
         if self.sign("[") {
-            let mut items = Vec::new();
-            while !self.sign("]") {
-                items.push(self.term_within(depth - 1)?);
-                if !self.sign(",") {
-                    self.expect_sign("]")?;
-                    break;
-                }
-            }
-            return Ok(Term::List(items));
+            return self.items("]", depth).map(Term::List);
         }
         if self.sign("{") {
             return self.entries(depth).map(Term::Map);
         }
         if self.sign("-") {
-            return Ok(Term::Literal(Value::Int(-self.next_int()?)));
+            return match self.term_within(1)? {
+                Term::Literal(Value::Int(number)) => Ok(Term::Literal(Value::Int(-number))),
+                Term::Literal(Value::Float(number)) => Ok(Term::Literal(Value::Float(-number))),
+                _ => Err(self.unexpected("a number")),
+            };
         }
         let value = match self.tokens.get(self.at) {
             Some(Token::Text(text)) => Value::String(text.clone()),
             Some(Token::Int(n)) => Value::Int(*n),
+            Some(Token::Float(n)) => Value::Float(*n),
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("true") => Value::Bool(true),
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("false") => Value::Bool(false),
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("null") => Value::Null,
@@ -246,20 +271,51 @@ impl Parser {
         Ok(Term::Literal(value))
     }
 
+    /// Terms up to a closing sign; the opening one is taken already. There is no comma before the end.
+    pub(super) fn terms(&mut self, close: &str) -> Result<Vec<Term>, Neo4jFailure> {
+        self.items(close, MAX_DEPTH)
+    }
+
+    fn items(&mut self, close: &str, depth: usize) -> Result<Vec<Term>, Neo4jFailure> {
+        let mut items = Vec::new();
+        if self.sign(close) {
+            return Ok(items);
+        }
+        loop {
+            items.push(self.term_within(depth - 1)?);
+            if !self.sign(",") {
+                self.expect_sign(close)?;
+                return Ok(items);
+            }
+        }
+    }
+
     /// The entries of a map whose brace is taken already.
     fn entries(&mut self, depth: usize) -> Result<BTreeMap<String, Term>, Neo4jFailure> {
         let mut entries = BTreeMap::new();
-        while !self.sign("}") {
+        if self.sign("}") {
+            return Ok(entries);
+        }
+        loop {
             let key = self.name("a key")?;
             self.expect_sign(":")?;
             let value = self.term_within(depth - 1)?;
             entries.insert(key, value);
             if !self.sign(",") {
                 self.expect_sign("}")?;
-                break;
+                return Ok(entries);
             }
         }
-        Ok(entries)
+    }
+
+    /// Whether a plain name is next where a literal should be.
+    pub(super) fn variable_is_next(&self) -> bool {
+        let literals = ["true", "false", "null"];
+        match self.tokens.get(self.at) {
+            Some(Token::Word(word)) => !literals.iter().any(|literal| word.eq_ignore_ascii_case(literal)),
+            Some(Token::Name(_)) => true,
+            _ => false,
+        }
     }
 
     /// A map literal.
@@ -279,6 +335,7 @@ fn plain(token: &Token) -> String {
         Token::Word(text) | Token::Name(text) => text.clone(),
         Token::Text(text) => format!("'{text}'"),
         Token::Int(n) => n.to_string(),
+        Token::Float(n) => n.to_string(),
         Token::Parameter(name) => format!("${name}"),
         Token::Sign(sign) => (*sign).to_owned(),
     }

@@ -192,7 +192,11 @@ impl ShowWhat {
         match self {
             Self::Servers => SERVERS,
             Self::Databases(_) => DATABASES,
-            Self::Users | Self::CurrentUser => USERS,
+            // What `WITH AUTH` adds is not there without it.
+            Self::Users | Self::CurrentUser => Columns {
+                names: &USERS.names[..USERS.shown],
+                ..USERS
+            },
             Self::Settings(_) => SETTINGS,
             Self::Transactions => TRANSACTIONS,
         }

@@ -88,7 +88,6 @@ const REFUSED: &[&str] = &[
     "MATCH (n) RETURN n",
     "ENABLE SERVR 'a'",
     "ENABLE SERVER a",
-    "ENABLE SERVER 'a' OPTIONS {modeConstraint: $mode}",
     "CORDON SERVER 'a'",
     "SHOW SETTINGS 'a', YIELD name",
     "SHOW SERVERS YIELD nope",

@@ -13,6 +13,8 @@ pub enum Token {
     Text(String),
     /// An integer.
     Int(i64),
+    /// A number with a fraction.
+    Float(f64),
     /// `$parameter`.
     Parameter(String),
     /// Punctuation; `<>` is one.
@@ -42,13 +44,7 @@ pub fn tokens(text: &str) -> Result<Vec<Token>, Neo4jFailure> {
                 let word = word(rest);
                 (Token::Word(word.to_owned()), word.len())
             }
-            c if c.is_ascii_digit() => {
-                let digits = &rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())];
-                let number = digits
-                    .parse()
-                    .map_err(|_| Neo4jFailure::syntax(format_args!("integer is too large: {digits}")))?;
-                (Token::Int(number), digits.len())
-            }
+            c if c.is_ascii_digit() => number(rest)?,
             c => {
                 let sign = SIGNS
                     .into_iter()
@@ -61,6 +57,19 @@ pub fn tokens(text: &str) -> Result<Vec<Token>, Neo4jFailure> {
         rest = rest[length..].trim_start();
     }
     Ok(tokens)
+}
+
+fn number(text: &str) -> Result<(Token, usize), Neo4jFailure> {
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let whole = digits(text);
+    let fraction = text[whole..].strip_prefix('.').map_or(0, digits);
+    let token = if fraction > 0 {
+        let length = whole + 1 + fraction;
+        text[..length].parse().map(|number| (Token::Float(number), length)).ok()
+    } else {
+        text[..whole].parse().map(|number| (Token::Int(number), whole)).ok()
+    };
+    token.ok_or_else(|| Neo4jFailure::syntax(format_args!("integer is too large: {}", &text[..whole])))
 }
 
 fn word(text: &str) -> &str {
