@@ -12,48 +12,43 @@ use super::{
     error::{BoltError, ErrorKind},
 };
 
-/// What a statement is for: a closed set of metric labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)] // the variants are the operations' own names
-pub enum Operation {
-    ShowServers,
-    ShowDatabases,
-    FindLeader,
-    Components,
-    Settings,
-    TopologyConfig,
-    StatusCheck,
-    Ping,
-    EnableServer,
-    DefaultAllocation,
-    CreateDatabase,
-    AlterTopology,
-    StartDatabase,
-    StopDatabase,
-    DropDatabase,
+mod samples;
+
+macro_rules! operations {
+    ($($operation:ident => $label:literal,)+) => {
+        /// What a statement is for: a closed set of metric labels.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[allow(missing_docs)] // the variants are the operations' own names
+        pub enum Operation { $($operation,)+ }
+
+        impl Operation {
+            /// Every operation.
+            pub const ALL: &[Self] = &[$(Self::$operation,)+];
+
+            /// The label's value.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$operation => $label,)+ }
+            }
+        }
+    };
 }
 
-impl Operation {
-    /// The label's value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ShowServers => "show_servers",
-            Self::ShowDatabases => "show_databases",
-            Self::FindLeader => "find_leader",
-            Self::Components => "components",
-            Self::Settings => "settings",
-            Self::TopologyConfig => "topology_config",
-            Self::StatusCheck => "status_check",
-            Self::Ping => "ping",
-            Self::EnableServer => "enable_server",
-            Self::DefaultAllocation => "default_allocation",
-            Self::CreateDatabase => "create_database",
-            Self::AlterTopology => "alter_topology",
-            Self::StartDatabase => "start_database",
-            Self::StopDatabase => "stop_database",
-            Self::DropDatabase => "drop_database",
-        }
-    }
+operations! {
+    ShowServers => "show_servers",
+    ShowDatabases => "show_databases",
+    FindLeader => "find_leader",
+    Components => "components",
+    Settings => "settings",
+    TopologyConfig => "topology_config",
+    StatusCheck => "status_check",
+    Ping => "ping",
+    EnableServer => "enable_server",
+    DefaultAllocation => "default_allocation",
+    CreateDatabase => "create_database",
+    AlterTopology => "alter_topology",
+    StartDatabase => "start_database",
+    StopDatabase => "stop_database",
+    DropDatabase => "drop_database",
 }
 
 /// What may be done after a statement failed.
@@ -79,6 +74,9 @@ pub enum ModeConstraint {
 }
 
 impl ModeConstraint {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::None, Self::Primary, Self::Secondary];
+
     /// As in `ENABLE SERVER … OPTIONS {modeConstraint: …}` and in `SHOW SERVERS`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -309,55 +307,12 @@ impl Command {
         })
     }
 
-    /// One command of every shape, for a server to check the grammar of.
-    pub fn samples() -> Vec<Self> {
-        let id = "25a7efc7-d063-44b8-bdee-f23357f89f01".to_owned();
-        let topology = Topology {
-            primaries: 3,
-            secondaries: 2,
-        };
-        let one = Topology {
-            primaries: 1,
-            secondaries: 0,
-        };
-        let create = |if_not_exists, topology, options| Self::CreateDatabase {
-            name: "orders.v1".into(),
-            if_not_exists,
-            topology,
-            options,
-        };
-        let mut samples = vec![
-            Self::ShowServers,
-            Self::ShowDatabases,
-            Self::FindLeader,
-            Self::Components,
-            Self::Settings(vec!["dbms.cluster.minimum_initial_system_primaries_count".into()]),
-            Self::TopologyConfig,
-            Self::StatusCheck(vec!["system".into(), "neo4j".into()]),
-            Self::Ping,
-            Self::DefaultAllocation(topology),
-            create(false, None, Vec::new()),
-            create(true, Some(one), Vec::new()),
-            create(true, Some(topology), vec![("txLogEnrichment".into(), "FULL".into())]),
-            Self::AlterTopology {
-                name: "it`s".into(),
-                topology,
-            },
-            Self::AlterTopology {
-                name: "neo4j".into(),
-                topology: one,
-            },
-            Self::StartDatabase("neo4j".into()),
-            Self::StopDatabase("neo4j".into()),
-            Self::DropDatabase("neo4j".into()),
-        ];
-        for mode in [ModeConstraint::None, ModeConstraint::Primary, ModeConstraint::Secondary] {
-            samples.push(Self::EnableServer {
-                server_id: id.clone(),
-                mode,
-            });
+    /// The first release of Neo4j that understands it, as (major, minor). The operator runs 5.26 and later.
+    pub const fn since(&self) -> (u16, u16) {
+        match self {
+            Self::StatusCheck(_) => (5, 24),
+            _ => (5, 26),
         }
-        samples
     }
 }
 
