@@ -49,6 +49,9 @@ pub fn announcements(
     if let Some(message) = turned("Ready", "ClusterReady") {
         events.push((EventReason::ClusterReady, message));
     }
+    if let Some(message) = turned("Ready", "NotEnterprise") {
+        events.push((EventReason::UnsupportedFeature, message));
+    }
     if let Some(message) = turned("Ready", "NameConflict") {
         events.push((EventReason::NameConflict, message));
     }

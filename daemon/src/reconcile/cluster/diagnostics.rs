@@ -15,7 +15,7 @@ pub fn diagnostics(previous: &Neo4jEnterpriseClusterStatus, bolt: &Bolt, now: Ti
     let before = previous.diagnostics.as_ref();
     let fresh = match bolt {
         Bolt::NotAsked => return before.cloned(),
-        Bolt::Unknown { reason, .. } => Diagnostics {
+        Bolt::Unknown { reason, .. } | Bolt::NotEnterprise { reason } => Diagnostics {
             collection_error: Some(reason.clone()),
             ..before.cloned().unwrap_or_default()
         },

@@ -29,6 +29,11 @@ pub enum Step {
         /// Why.
         why: String,
     },
+    /// The servers are not the Enterprise edition: nothing can be done with them.
+    NotEnterprise {
+        /// What they answered.
+        why: String,
+    },
     /// Neo4j does not know all servers yet.
     WaitForServers {
         /// Pods whose server is missing.
@@ -131,6 +136,7 @@ pub fn next(desired: &Desired, expected: &[Expected], children: &Children, bolt:
         Bolt::Known(facts) => facts,
         Bolt::NotAsked => return waits_for_pods,
         Bolt::Unknown { reason, .. } => return Step::WaitForBolt { why: reason.clone() },
+        Bolt::NotEnterprise { reason } => return Step::NotEnterprise { why: reason.clone() },
     };
     let mut missing = Vec::new();
     let mut enable = Vec::new();
@@ -202,6 +208,7 @@ impl Step {
         match self {
             Self::WaitForPods { .. } => "WaitForPods",
             Self::WaitForBolt { .. } => "WaitForBolt",
+            Self::NotEnterprise { .. } => "NotEnterprise",
             Self::WaitForServers { .. } => "WaitForServers",
             Self::Enable(_) => "EnableServers",
             Self::WaitForAvailable { .. } => "WaitForAvailable",
@@ -219,6 +226,9 @@ impl Step {
                 Some(format!("{ready} of {desired} pods are ready{why}"))
             }
             Self::WaitForBolt { why } => Some(format!("Neo4j does not answer: {why}")),
+            Self::NotEnterprise { why } => Some(format!(
+                "the servers are not the Enterprise edition, which a cluster needs; spec.image has to name one ({why})"
+            )),
             Self::WaitForServers { missing } => {
                 Some(format!("Neo4j does not know the servers of {} yet", missing.join(", ")))
             }
@@ -293,6 +303,11 @@ mod tests {
             ("pods", step(&some, &known(all("Free"), None), false), "WaitForPods"),
             ("nobody was asked", step(&every, &Bolt::NotAsked, false), "WaitForPods"),
             ("no answer", step(&every, &unknown, false), "WaitForBolt"),
+            (
+                "another edition",
+                step(&every, &Bolt::NotEnterprise { reason: "no".into() }, false),
+                "NotEnterprise",
+            ),
             (
                 "a server is missing",
                 step(&every, &known(all("Free")[..2].to_vec(), None), false),

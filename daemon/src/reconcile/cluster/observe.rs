@@ -18,7 +18,7 @@ use crate::{
         ConfigMapView, Meta, PdbView, PodView, PvcView, Router, SecretMeta, Select, ServiceAccountView, ServiceView,
         StatefulSetView,
     },
-    neo4j::{BoltError, ClusterClient, DatabaseView, ServerRow, fold_databases},
+    neo4j::{BoltError, ClusterClient, DatabaseView, ErrorKind, ServerRow, fold_databases},
     reconcile::{ErrorType, Failure, Live, MANAGER, Requests, manifest},
 };
 
@@ -115,6 +115,11 @@ pub enum Bolt {
         reason: String,
         /// Its category.
         error: ErrorType,
+    },
+    /// Asked, and the servers are not the Enterprise edition: asking again does not help.
+    NotEnterprise {
+        /// What they answered.
+        reason: String,
     },
     /// An answer.
     Known(Facts),
@@ -356,6 +361,11 @@ pub async fn bolt(client: &ClusterClient, check_system: bool) -> Bolt {
 }
 
 fn unknown(error: &BoltError) -> Bolt {
+    if error.kind == ErrorKind::UnsupportedEdition {
+        return Bolt::NotEnterprise {
+            reason: error.to_string(),
+        };
+    }
     Bolt::Unknown {
         reason: error.to_string(),
         error: error.category(),

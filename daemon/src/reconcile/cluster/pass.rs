@@ -286,6 +286,8 @@ impl Pass<'_> {
         }
         let wait = match step {
             Step::WaitForPods { .. } => WAIT_FOR_PODS,
+            // Another image makes a new generation; until then the answer stays what it is.
+            Step::NotEnterprise { .. } => self.reconciler.options.drift_check,
             Step::Complete if changed => SOON,
             // Every server takes part, but a database or a server is not well. No event tells of its recovery.
             Step::Complete => WAIT_FOR_HEALTH,

@@ -77,6 +77,9 @@ pub fn is_growing(status: &Neo4jEnterpriseClusterStatus, desired: &Desired) -> b
 
 /// The operation under way after this reconcile.
 fn operation(report: &Report<'_>) -> Option<Operation> {
+    if matches!(report.step, Step::NotEnterprise { .. }) {
+        return None;
+    }
     let before = report.previous.operation.as_ref();
     let complete = *report.step == Step::Complete;
     let (kind, target) = if report.formed {
@@ -302,6 +305,8 @@ fn set_conditions(conditions: &mut Conditions, report: &Report<'_>, facts: Optio
         && (report.grows_to.is_none() || !report.held.is_empty());
     let (reason, message) = if !report.conflicts.is_empty() {
         ("NameConflict", conflict_message(report.conflicts))
+    } else if let Step::NotEnterprise { .. } = report.step {
+        ("NotEnterprise", report.step.waits_for().unwrap_or_default())
     } else if ready {
         ("ClusterReady", "all servers and databases are well".to_owned())
     } else if !report.formed {
@@ -353,8 +358,8 @@ fn servers_healthy(conditions: &mut Conditions, report: &Report<'_>, facts: Opti
     }
     let Some(facts) = facts else {
         let why = match report.bolt {
-            Bolt::Unknown { reason, .. } => reason.clone(),
-            _ => "no server was asked yet".to_owned(),
+            Bolt::Unknown { reason, .. } | Bolt::NotEnterprise { reason } => reason.clone(),
+            Bolt::NotAsked | Bolt::Known(_) => "no server was asked yet".to_owned(),
         };
         conditions.set("ServersHealthy", Status::Unknown, "DiagnosticsUnavailable", why);
         return false;
@@ -423,6 +428,9 @@ fn databases_healthy(conditions: &mut Conditions, facts: Option<&Facts>) -> bool
 }
 
 fn phase(report: &Report<'_>, ready: bool) -> ClusterPhase {
+    if matches!(report.step, Step::NotEnterprise { .. }) {
+        return ClusterPhase::Failed;
+    }
     if !report.formed {
         let forming = report.previous.phase == Some(ClusterPhase::Forming) || matches!(report.bolt, Bolt::Known(_));
         return if forming {

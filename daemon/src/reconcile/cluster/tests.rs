@@ -37,6 +37,8 @@ use crate::{
 const PASSWORD: &str = "correct-horse";
 const GENEROUS: Duration = Duration::from_secs(600);
 
+mod edition;
+
 /// Reaches the modelled servers by the addresses of their pods, without sockets.
 struct ModelDriver(Arc<FakeNeo4j>);
 
@@ -98,7 +100,7 @@ impl Session for ModelSession {
 struct World {
     _server: Server,
     client: kube::Client,
-    _fake: Arc<FakeNeo4j>,
+    fake: Arc<FakeNeo4j>,
     context: Context,
     reconciler: ClusterReconciler,
     _controllers: Controllers,
@@ -145,7 +147,7 @@ impl World {
         let world = Self {
             _server: server,
             client,
-            _fake: fake,
+            fake,
             context,
             reconciler: ClusterReconciler::new(Options {
                 drift_check: Duration::from_secs(300),
