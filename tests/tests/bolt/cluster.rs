@@ -1,5 +1,5 @@
-//! The daemon's Neo4j client against the fake: over sockets with the real driver, and without them on paused time.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+//! The operator's client leads a cluster: only the fake has one. Over sockets with the real driver, and without
+//! them on paused time.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
