@@ -20,7 +20,8 @@ toolchain:
 build: toolchain ## Build the programs (the first time takes some minutes; cargo shows how far it is)
 	$(CARGO) build --workspace --bins
 
-BIN = $$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
+TARGET_DIR = $$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+BIN = $(TARGET_DIR)/debug
 
 .PHONY: dev-dashboard
 dev-dashboard: build ## Show it all live: embedded cluster, operator, workload, neotop (attaches to a running operator)
@@ -57,6 +58,13 @@ crds: toolchain ## Write what is generated: crds/manifests, daemon/deploy/rbac, 
 .PHONY: bench
 bench: toolchain ## Run the benches (about half a minute after an optimised build)
 	$(CARGO) bench -p neo4j-operator-benches
+
+.PHONY: bench-compare
+bench-compare: toolchain ## Measure our operator, and that of OPERATOR='command ...', on a real control plane (needs Go)
+	$(CARGO) build --release -p neo4j-operator
+	$(CARGO) build --workspace --bins
+	@CONTROLPLANE=$$(tests/controlplane/multicall/build.sh) && export CONTROLPLANE && \
+	exec $(BIN)/compare --own $(TARGET_DIR)/release/neo4j-operator $(ARGUMENTS)
 
 .PHONY: ci
 ci: lint test ## What CI runs

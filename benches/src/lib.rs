@@ -1,8 +1,9 @@
-//! The worlds that the benches measure, each in one process without a socket to the API server.
+//! The worlds that the benches measure.
 //!
-//! [`formed`] is one cluster of three servers that is ready, with a reconciler that the bench calls itself, so that a
-//! single pass can be timed and its requests counted. [`operated`] is the whole operator on an API server without
-//! pods, so that what is timed is the way from a new resource to its StatefulSet and nothing behind it.
+//! Two are in one process, without a socket to the API server. [`formed`] is one cluster of three servers that is
+//! ready, with a reconciler that the bench calls itself, so that a single pass can be timed and its requests counted.
+//! [`operated`] is the whole operator on an API server without pods, so that what is timed is the way from a new
+//! resource to its StatefulSet and nothing behind it. [`compare`] measures operators as processes on a real control plane.
 //!
 //! What is measured, and how the figures are read, stands in the README; the benches are in `benches/`.
 
@@ -15,6 +16,7 @@ use neo4j_devcluster::{apiserver::RequestRecord, cluster::Cluster, controllers};
 use neo4j_operator_crds::{Neo4jEnterpriseCluster, definition::definitions};
 use serde_json::json;
 
+pub mod compare;
 pub mod formed;
 pub mod operated;
 pub mod samples;

@@ -83,48 +83,78 @@ pub async fn operator_kubeconfig(
         Scope::Cluster(home) => home,
         Scope::Namespaces(namespaces) => namespaces.first().copied().ok_or(RightsError::NoNamespace)?,
     };
-    let namespaces = match scope {
-        Scope::Cluster(_) => &[],
-        Scope::Namespaces(namespaces) => namespaces,
-    };
-    for namespace in namespaces.iter().chain([&home]) {
-        let object = Namespace {
-            metadata: named(namespace),
-            ..Namespace::default()
-        };
-        apply(&Api::all(client.clone()), namespace, &object).await?;
-    }
-    let account = ServiceAccount {
-        metadata: named(NAME),
-        ..ServiceAccount::default()
-    };
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), home);
-    apply(&accounts, NAME, &account).await?;
+    let accounts = account(client, home).await?;
     match scope {
-        Scope::Cluster(_) => bind_everywhere(client, home).await?,
-        Scope::Namespaces(_) => {
+        Scope::Cluster(_) => {
+            let role: ClusterRole = manifest(CLUSTER_ROLE)?;
+            let name = role.metadata.name.clone().unwrap_or_default();
+            apply(&Api::all(client.clone()), &name, &role).await?;
+            bind_everywhere(client, NAME, &name, home).await?;
+        }
+        Scope::Namespaces(namespaces) => {
             for namespace in namespaces {
                 bind_in(client, home, namespace).await?;
             }
         }
     }
-    let token = token(&accounts).await?;
-    write(admin, &token, &folder.join(format!("{NAME}-{home}.kubeconfig")))
+    write(
+        admin,
+        &token(&accounts).await?,
+        &folder.join(format!("{NAME}-{home}.kubeconfig")),
+    )
 }
 
-async fn bind_everywhere(client: &Client, home: &str) -> Result<(), RightsError> {
-    let role: ClusterRole = manifest(CLUSTER_ROLE)?;
-    let name = role.metadata.name.clone().unwrap_or_default();
-    apply(&Api::all(client.clone()), &name, &role).await?;
-    let binding = ClusterRoleBinding {
+/// Gives a program that we know nothing of all rights, under a user of its own, and writes a kubeconfig for it.
+///
+/// # Errors
+/// As [`operator_kubeconfig`].
+pub async fn administrator_kubeconfig(
+    client: &Client,
+    admin: &Path,
+    home: &str,
+    folder: &Path,
+) -> Result<PathBuf, RightsError> {
+    let accounts = account(client, home).await?;
+    let name = format!("{home}-administrator");
+    bind_everywhere(client, &name, "cluster-admin", home).await?;
+    write(
+        admin,
+        &token(&accounts).await?,
+        &folder.join(format!("{NAME}-{home}.kubeconfig")),
+    )
+}
+
+/// The ServiceAccount, and its namespace where that is missing.
+async fn account(client: &Client, home: &str) -> Result<Api<ServiceAccount>, RightsError> {
+    let namespace = Namespace {
+        metadata: named(home),
+        ..Namespace::default()
+    };
+    apply(&Api::all(client.clone()), home, &namespace).await?;
+    let account = ServiceAccount {
         metadata: named(NAME),
-        role_ref: reference("ClusterRole", &name),
+        ..ServiceAccount::default()
+    };
+    let accounts = Api::namespaced(client.clone(), home);
+    apply(&accounts, NAME, &account).await?;
+    Ok(accounts)
+}
+
+async fn bind_everywhere(client: &Client, name: &str, role: &str, home: &str) -> Result<(), RightsError> {
+    let binding = ClusterRoleBinding {
+        metadata: named(name),
+        role_ref: reference("ClusterRole", role),
         subjects: Some(vec![subject(home)]),
     };
-    apply(&Api::all(client.clone()), NAME, &binding).await
+    apply(&Api::all(client.clone()), name, &binding).await
 }
 
 async fn bind_in(client: &Client, home: &str, namespace: &str) -> Result<(), RightsError> {
+    let object = Namespace {
+        metadata: named(namespace),
+        ..Namespace::default()
+    };
+    apply(&Api::all(client.clone()), namespace, &object).await?;
     let role: Role = manifest(ROLE)?;
     let name = role.metadata.name.clone().unwrap_or_default();
     apply(&Api::namespaced(client.clone(), namespace), &name, &role).await?;

@@ -1,0 +1,185 @@
+//! The figures of one candidate in one world.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use neo4j_operator_tests::{controlplane::AuditRecord, harness::Process};
+use serde::Serialize;
+
+use super::{
+    arguments::Arguments,
+    candidate::{Candidate, Memory, memory},
+    world::{Place, World},
+};
+use crate::samples::quantile;
+
+/// After the last cluster: what is asked within this time was asked for it.
+const AFTERWARDS: Duration = Duration::from_secs(10);
+/// Memory has settled when it moved by less than one part in this over [`STEADY`].
+const STEADY_PART: u64 = 100;
+const STEADY: Duration = Duration::from_secs(5);
+/// It may take this long to settle.
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// What was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// From the start of the process to the first StatefulSet, one cluster waiting; one per start, in milliseconds.
+    pub start_ms: Vec<f64>,
+    /// Resident bytes with that one cluster, settled.
+    pub settled: u64,
+    /// The most resident bytes up to the end of the measurement.
+    pub peak: u64,
+    /// Resident bytes at the end, with all created clusters.
+    pub loaded: u64,
+    /// From the create call to the StatefulSet; one per cluster, in milliseconds.
+    pub create_ms: Vec<f64>,
+    /// Requests, without watches.
+    pub requests: Requests,
+    /// Requests in the time of rest, without watches.
+    pub idle: usize,
+    /// Watches opened in the time of rest.
+    pub idle_watches: usize,
+    /// Answers 403 over the whole measurement.
+    pub forbidden: usize,
+}
+
+/// Requests of the clusters that were created one after another.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Requests {
+    /// Clusters.
+    pub clusters: u32,
+    /// All requests but watches.
+    pub all: usize,
+    /// Of these, events.
+    pub events: usize,
+}
+
+/// Measures everything.
+///
+/// # Errors
+/// If the candidate ends, or does nothing in its time.
+pub async fn all(world: &World<'_>, candidate: &Candidate, arguments: &Arguments) -> anyhow::Result<Figures> {
+    let began = Timestamp::now();
+    let mut start_ms = Vec::new();
+    let mut last = None;
+    for number in 1..=arguments.starts {
+        let place = world.place().await?;
+        place.create("waiting").await?;
+        let (began, process) = place
+            .statefulset_after(async || Ok((Instant::now(), candidate.start()?)))
+            .await
+            .map(|(began, process)| (began.elapsed(), process))?;
+        start_ms.push(milliseconds(began));
+        if number == arguments.starts {
+            last = Some((place, process));
+        } else {
+            end(process).await?;
+            place.remove().await?;
+        }
+    }
+    let (place, mut process) = last.context("no start")?;
+    let settled = settled(&mut process).await?.resident;
+    let (create_ms, requests, idle, idle_watches) = creates(world, candidate, arguments, &place).await?;
+    process.check()?;
+    let Memory { resident, peak } = memory(process.id()).context("the candidate has no memory: is there a /proc?")?;
+    let forbidden = since(world, candidate, began)?
+        .iter()
+        .filter(|record| record.code == 403)
+        .count();
+    end(process).await?;
+    place.remove().await?;
+    Ok(Figures {
+        start_ms,
+        settled,
+        peak,
+        loaded: resident,
+        create_ms,
+        requests,
+        idle,
+        idle_watches,
+        forbidden,
+    })
+}
+
+type Creates = (Vec<f64>, Requests, usize, usize);
+
+async fn creates(
+    world: &World<'_>,
+    candidate: &Candidate,
+    arguments: &Arguments,
+    place: &Place,
+) -> anyhow::Result<Creates> {
+    let began = Timestamp::now();
+    let mut create_ms = Vec::new();
+    for number in 0..arguments.creates {
+        let name = format!("created-{number:02}");
+        let call = place
+            .statefulset_after(async || {
+                let began = Instant::now();
+                place.create(&name).await?;
+                Ok(began)
+            })
+            .await?;
+        create_ms.push(milliseconds(call.elapsed()));
+    }
+    tokio::time::sleep(AFTERWARDS).await;
+    let rested = Timestamp::now();
+    tokio::time::sleep(arguments.idle).await;
+    let records = since(world, candidate, began)?;
+    let (resting, working): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| received(record) >= rested);
+    let requests = Requests {
+        clusters: arguments.creates,
+        all: working.iter().filter(|record| record.verb != "watch").count(),
+        events: working.iter().filter(|record| record.resource == "events").count(),
+    };
+    let idle_watches = resting.iter().filter(|record| record.verb == "watch").count();
+    Ok((create_ms, requests, resting.len() - idle_watches, idle_watches))
+}
+
+/// The candidate's requests since a time.
+fn since(world: &World<'_>, candidate: &Candidate, began: Timestamp) -> anyhow::Result<Vec<AuditRecord>> {
+    let mut records = world.audit()?;
+    records.retain(|record| record.user == candidate.user && received(record) >= began);
+    Ok(records)
+}
+
+fn received(record: &AuditRecord) -> Timestamp {
+    record.received.parse().unwrap_or(Timestamp::MIN)
+}
+
+/// Waits until the memory of a process rests.
+async fn settled(process: &mut Process) -> anyhow::Result<Memory> {
+    let until = Instant::now() + SETTLING;
+    let mut before = memory(process.id());
+    loop {
+        tokio::time::sleep(STEADY).await;
+        process.check()?;
+        let now = memory(process.id()).context("the candidate has no memory: is there a /proc?")?;
+        let moved = before.map_or(u64::MAX, |before| before.resident.abs_diff(now.resident));
+        if moved <= now.resident / STEADY_PART || Instant::now() >= until {
+            return Ok(now);
+        }
+        before = Some(now);
+    }
+}
+
+/// Ending may take a moment, in which the runtime has other work.
+async fn end(mut process: Process) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(move || process.stop()).await?;
+    Ok(())
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}
+
+/// The value below which the share `of` of the figures lies.
+pub fn share(milliseconds: &[f64], of: f64) -> f64 {
+    let mut times: Vec<Duration> = milliseconds
+        .iter()
+        .map(|ms| Duration::from_secs_f64(ms / 1_000.0))
+        .collect();
+    quantile(&mut times, of).map_or(f64::NAN, |time| time.as_secs_f64() * 1_000.0)
+}
