@@ -239,7 +239,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_owned_object_wakes_its_owner_by_uid() {
-        let queue = Queue::default();
+        let queue = Queue::hasty();
         let triggers = Triggers::new(queue.clone());
         let cluster = meta(&json!({"namespace": "n", "name": "c", "uid": "u2"}));
         triggers.seen(Kind::Neo4jEnterpriseCluster, &cluster, Seen::Listed, true);
@@ -257,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_pod_belongs_to_its_backup_before_its_cluster() {
-        let queue = Queue::default();
+        let queue = Queue::hasty();
         let triggers = Triggers::new(queue.clone());
         let pod = |labels: Value| meta(&json!({"namespace": "n", "name": "p", "labels": labels}));
         triggers.seen(
@@ -279,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reference_wakes_until_it_is_forgotten() {
-        let queue = Queue::default();
+        let queue = Queue::hasty();
         let triggers = Triggers::new(queue.clone());
         let database = Key {
             kind: Kind::Neo4jDatabase,

@@ -55,6 +55,8 @@ pub struct Settings {
     pub backoff_longest: Duration,
     /// A key that waited this long is taken before those of a higher level that waited less (no starvation).
     pub aging: Duration,
+    /// For this long after a run, changes of what the key owns are gathered into one further run.
+    pub gather: Duration,
 }
 
 impl Default for Settings {
@@ -63,6 +65,8 @@ impl Default for Settings {
             backoff_first: Duration::from_millis(100),
             backoff_longest: Duration::from_secs(5 * 60),
             aging: Duration::from_secs(10),
+            // A StatefulSet makes its pods and claims within some tens of milliseconds.
+            gather: Duration::from_millis(100),
         }
     }
 }

@@ -46,6 +46,15 @@ impl Queue {
         }
     }
 
+    /// A queue that gathers nothing, so that a test sees every key at once.
+    #[cfg(test)]
+    pub fn hasty() -> Self {
+        Self::new(Settings {
+            gather: std::time::Duration::ZERO,
+            ..Settings::default()
+        })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,11 +1,12 @@
 //! The queue as a pure state machine.
 //!
 //! Each key has one entry. It is *due* (in the level of its best reason), *delayed* (until a time), *running*,
-//! or running and *dirty*: added again meanwhile, so that it runs once more. Levels hold keys in the order in
+//! or running and *dirty*: added again meanwhile, so that it runs once more. What a run causes comes back as a
+//! storm of changes of owned objects: a key that has just run gathers them for a moment, and runs once for all. Levels hold keys in the order in
 //! which they became due. Everything is logarithmic in the number of keys; a relist of n keys is n adds.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -37,13 +38,34 @@ enum Stage {
     Delayed {
         at: Place,
         trigger: Trigger,
-        backoff: bool,
+        wait: Wait,
     },
     Running {
         since: Instant,
         /// Added while running: the best reason and the newest text.
         dirty: Option<(Priority, Trigger)>,
     },
+}
+
+/// What a delayed key waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// The time that its last run named.
+    Requeue,
+    /// The end of its pause after a failure.
+    Backoff,
+    /// Further changes of what it owns.
+    Gather,
+}
+
+impl Wait {
+    /// The level of a key whose time has come.
+    const fn priority(self) -> Priority {
+        match self {
+            Self::Gather => Priority::Owned,
+            Self::Requeue | Self::Backoff => Priority::Requeued,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +82,10 @@ pub struct State {
     due: [BTreeMap<Place, Key>; Priority::ALL.len()],
     delayed: BTreeMap<Place, Key>,
     counts: BTreeMap<Kind, Counts>,
+    /// When a key last ran, for as long as it gathers.
+    rested: HashMap<Key, Instant>,
+    /// The same in the order of time, to forget by.
+    resting: VecDeque<(Instant, Key)>,
     sequence: u64,
     paused: bool,
     closed: bool,
@@ -92,10 +118,10 @@ impl State {
         self.entries.insert(key, Entry { failures, stage });
     }
 
-    fn put_delayed(&mut self, key: Key, failures: u32, at: Instant, trigger: Trigger, backoff: bool) {
+    fn put_delayed(&mut self, key: Key, failures: u32, at: Instant, trigger: Trigger, wait: Wait) {
         let at = self.place(at);
         self.delayed.insert(at, key.clone());
-        let stage = Stage::Delayed { at, trigger, backoff };
+        let stage = Stage::Delayed { at, trigger, wait };
         self.entries.insert(key, Entry { failures, stage });
     }
 
@@ -106,8 +132,12 @@ impl State {
     /// changed something cannot drive itself. Lists and requeues leave the backoff as it is.
     pub fn add(&mut self, key: Key, priority: Priority, trigger: Trigger, now: Instant) {
         self.counts.entry(key.kind).or_default().adds += 1;
+        let gathers = self.gathers(&key, priority, now);
         let Some(entry) = self.entries.get_mut(&key) else {
-            return self.put_due(key, 0, priority, now, trigger);
+            return match gathers {
+                Some(until) => self.put_delayed(key, 0, until, trigger, Wait::Gather),
+                None => self.put_due(key, 0, priority, now, trigger),
+            };
         };
         match &mut entry.stage {
             Stage::Running { dirty, .. } => {
@@ -130,12 +160,35 @@ impl State {
                     entry.failures = 0;
                 }
             }
-            Stage::Delayed { at, backoff: false, .. } => {
+            Stage::Delayed {
+                at, wait: Wait::Gather, ..
+            } => {
+                if priority == Priority::Changed {
+                    self.delayed.remove(at);
+                    let failures = entry.failures;
+                    self.put_due(key, failures, priority, now, trigger);
+                }
+            }
+            Stage::Delayed {
+                at,
+                wait: Wait::Requeue,
+                ..
+            } => {
+                if gathers.is_some_and(|until| at.0 <= until) {
+                    return;
+                }
                 self.delayed.remove(at);
                 let failures = entry.failures;
-                self.put_due(key, failures, priority, now, trigger);
+                match gathers {
+                    Some(until) => self.put_delayed(key, failures, until, trigger, Wait::Gather),
+                    None => self.put_due(key, failures, priority, now, trigger),
+                }
             }
-            Stage::Delayed { at, .. } => match priority {
+            Stage::Delayed {
+                at,
+                wait: Wait::Backoff,
+                ..
+            } => match priority {
                 Priority::Changed => {
                     self.delayed.remove(at);
                     self.put_due(key, 0, priority, now, trigger);
@@ -143,11 +196,27 @@ impl State {
                 Priority::Owned if now + DEPENDENCY_PAUSE < at.0 => {
                     self.delayed.remove(at);
                     let failures = entry.failures;
-                    self.put_delayed(key, failures, now + DEPENDENCY_PAUSE, trigger, true);
+                    self.put_delayed(key, failures, now + DEPENDENCY_PAUSE, trigger, Wait::Backoff);
                 }
                 _ => {}
             },
         }
+    }
+
+    /// Until when a key gathers changes of what it owns; none if it has not just run, or the reason is another.
+    fn gathers(&self, key: &Key, priority: Priority, now: Instant) -> Option<Instant> {
+        let until = *self.rested.get(key)? + self.settings.gather;
+        (priority == Priority::Owned && until > now).then_some(until)
+    }
+
+    fn rest(&mut self, key: &Key, now: Instant) {
+        while let Some((at, key)) = self.resting.pop_front_if(|(at, _)| *at + self.settings.gather <= now) {
+            if self.rested.get(&key) == Some(&at) {
+                self.rested.remove(&key);
+            }
+        }
+        self.rested.insert(key.clone(), now);
+        self.resting.push_back((now, key.clone()));
     }
 
     /// Moves what has become due into its level.
@@ -159,10 +228,10 @@ impl State {
             let (at, key) = first.remove_entry();
             if let Some(Entry {
                 failures,
-                stage: Stage::Delayed { trigger, .. },
+                stage: Stage::Delayed { trigger, wait, .. },
             }) = self.entries.remove(&key)
             {
-                self.put_due(key, failures, Priority::Requeued, at.0, trigger);
+                self.put_due(key, failures, wait.priority(), at.0, trigger);
             }
         }
     }
@@ -206,15 +275,21 @@ impl State {
             self.entries.insert(key.clone(), entry);
             return;
         };
+        self.rest(key, now);
         let key = key.clone();
         match (verdict, dirty) {
+            (Verdict::Done(_) | Verdict::Terminal, Some((Priority::Owned, trigger))) => {
+                self.put_delayed(key, 0, now + self.settings.gather, trigger, Wait::Gather);
+            }
             (Verdict::Done(_) | Verdict::Terminal, Some((priority, trigger))) => {
                 self.put_due(key, 0, priority, now, trigger);
             }
             (Verdict::Failed(_), Some((Priority::Changed, trigger))) => {
                 self.put_due(key, 0, Priority::Changed, now, trigger);
             }
-            (Verdict::Done(Some(delay)), None) => self.put_delayed(key, 0, now + delay, "requeue".into(), false),
+            (Verdict::Done(Some(delay)), None) => {
+                self.put_delayed(key, 0, now + delay, "requeue".into(), Wait::Requeue)
+            }
             (Verdict::Done(None) | Verdict::Terminal, None) => {}
             (Verdict::Failed(delay), dirty) => {
                 let failures = entry.failures.saturating_add(1);
@@ -225,7 +300,7 @@ impl State {
                     delay = delay.min(DEPENDENCY_PAUSE);
                     trigger = text;
                 }
-                self.put_delayed(key, failures, now + delay, trigger, true);
+                self.put_delayed(key, failures, now + delay, trigger, Wait::Backoff);
             }
         }
     }
@@ -287,10 +362,10 @@ impl State {
             match &entry.stage {
                 Stage::Due { priority, place, .. } => due(row, *priority, place.0),
                 // Due by its time, but nobody has asked since.
-                Stage::Delayed { at, .. } if at.0 <= now => due(row, Priority::Requeued, at.0),
-                Stage::Delayed { backoff, .. } => {
+                Stage::Delayed { at, wait, .. } if at.0 <= now => due(row, wait.priority(), at.0),
+                Stage::Delayed { wait, .. } => {
                     row.delayed += 1;
-                    row.backoff += usize::from(*backoff);
+                    row.backoff += usize::from(*wait == Wait::Backoff);
                 }
                 Stage::Running { since, dirty } => {
                     let ran = now.saturating_duration_since(*since);

@@ -65,7 +65,7 @@ impl World {
                 }
             })
         };
-        let queue = Queue::default();
+        let queue = Queue::hasty();
         let settings = Settings {
             strategy,
             ..Settings::default()

@@ -39,6 +39,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Take),
         3 => (0_u8..6, verdict()).prop_map(|(index, verdict)| Step::Finish(index, verdict)),
         2 => (0_u64..15_000).prop_map(Step::Wait),
+        2 => (0_u64..150).prop_map(Step::Wait),
     ]
 }
 
@@ -46,6 +47,8 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Model {
     rows: Vec<Row>,
+    /// When each key last ran.
+    ran: BTreeMap<u8, Instant>,
     sequence: u64,
 }
 
@@ -56,6 +59,7 @@ struct Row {
     due: Place,
     priority: Priority,
     backoff: bool,
+    gathers: bool,
     delayed: bool,
     running: bool,
     dirty: Option<Priority>,
@@ -75,6 +79,7 @@ impl Model {
             due,
             priority,
             backoff: false,
+            gathers: false,
             delayed: false,
             running: false,
             dirty: None,
@@ -88,14 +93,27 @@ impl Model {
         row.backoff = backoff;
     }
 
+    fn gather(&mut self, index: u8, failures: u32, at: Instant) {
+        self.ready(index, failures, Priority::Owned, at);
+        let row = self.rows.last_mut().unwrap();
+        row.delayed = true;
+        row.gathers = true;
+    }
+
     fn remove(&mut self, index: u8) -> Option<Row> {
         let place = self.rows.iter().position(|row| row.index == index)?;
         Some(self.rows.remove(place))
     }
 
-    fn add(&mut self, index: u8, priority: Priority, now: Instant) {
+    fn add(&mut self, index: u8, priority: Priority, gather: Duration, now: Instant) {
+        let until = self.ran.get(&index).map_or(now, |ran| *ran + gather);
+        let gathers = priority == Priority::Owned && until > now;
         let Some(mut row) = self.remove(index) else {
-            return self.ready(index, 0, priority, now);
+            return if gathers {
+                self.gather(index, 0, until);
+            } else {
+                self.ready(index, 0, priority, now);
+            };
         };
         if row.running {
             row.dirty = Some(row.dirty.map_or(priority, |known| known.min(priority)));
@@ -106,6 +124,10 @@ impl Model {
                 row.failures = 0;
             }
             self.rows.push(row);
+        } else if row.gathers && priority != Priority::Changed || !row.backoff && gathers && row.due.0 <= until {
+            self.rows.push(row);
+        } else if !row.backoff && gathers {
+            self.gather(index, row.failures, until);
         } else if !row.backoff {
             self.ready(index, row.failures, priority, now);
         } else if priority == Priority::Changed {
@@ -132,6 +154,7 @@ impl Model {
             row.due = at;
             row.delayed = false;
             row.backoff = false;
+            row.gathers = false;
         }
         let due = self.rows.iter().filter(|row| !row.running && !row.delayed);
         let oldest = due.clone().min_by_key(|row| row.due)?;
@@ -146,12 +169,20 @@ impl Model {
         Some(index)
     }
 
-    fn finish(&mut self, index: u8, verdict: Verdict, backoff: impl Fn(u32) -> Duration, now: Instant) {
+    fn finish(
+        &mut self,
+        index: u8,
+        verdict: Verdict,
+        backoff: impl Fn(u32) -> Duration,
+        gather: Duration,
+        now: Instant,
+    ) {
         let Some(row) = self.remove(index) else { return };
         if !row.running {
             self.rows.push(row);
             return;
         }
+        self.ran.insert(index, now);
         match (verdict, row.dirty) {
             (Verdict::Failed(_), Some(Priority::Changed)) => self.ready(index, 0, Priority::Changed, now),
             (Verdict::Failed(delay), dirty) => {
@@ -164,6 +195,7 @@ impl Model {
                 };
                 self.later(index, failures, now + delay, true);
             }
+            (_, Some(Priority::Owned)) => self.gather(index, 0, now + gather),
             (_, Some(priority)) => self.ready(index, 0, priority, now),
             (Verdict::Done(Some(delay)), None) => self.later(index, 0, now + delay, false),
             _ => {}
@@ -184,7 +216,7 @@ proptest! {
             match step {
                 Step::Add(index, priority) => {
                     state.add(key(index), priority, "test".into(), now);
-                    model.add(index, priority, now);
+                    model.add(index, priority, settings.gather, now);
                 }
                 Step::Take => {
                     let taken = state.take(now).map(|job| job.key);
@@ -192,7 +224,8 @@ proptest! {
                     prop_assert_eq!(taken, expected);
                 }
                 Step::Finish(index, verdict) => {
-                    model.finish(index, verdict, |failures| state.backoff(failures, 0.5), now);
+                    let backoff = |failures| state.backoff(failures, 0.5);
+                    model.finish(index, verdict, backoff, settings.gather, now);
                     state.finish(&key(index), verdict, 0.5, now);
                 }
                 Step::Wait(millis) => now += Duration::from_millis(millis),
@@ -246,9 +279,36 @@ fn a_change_while_it_runs_makes_it_run_once_more_and_names_the_best_reason() {
     state.add(key(0), Priority::Listed, "list".into(), now);
     assert!(state.take(now).is_none(), "never two runs of one key");
     state.finish(&key(0), Verdict::Done(Some(Duration::from_secs(600))), 0.0, now);
-    assert_eq!(state.take(now).unwrap().trigger, "pods changed");
+    let later = now + state.settings.gather;
+    assert_eq!(state.take(later).unwrap().trigger, "pods changed");
+    state.finish(&key(0), Verdict::Done(None), 0.0, later);
+    assert!(state.take(later).is_none());
+}
+
+#[test]
+fn what_a_run_causes_is_gathered_into_one_run_and_a_users_change_does_not_wait() {
+    let mut state = State::default();
+    let now = Instant::now();
+    let gather = state.settings.gather;
+    state.add(key(0), Priority::Owned, "pods changed".into(), now);
+    state.take(now).expect("what has rested runs at once");
     state.finish(&key(0), Verdict::Done(None), 0.0, now);
-    assert!(state.take(now).is_none());
+    for millis in [1, 40, 99] {
+        let at = now + Duration::from_millis(millis);
+        state.add(key(0), Priority::Owned, format!("storm {millis}").into(), at);
+        assert!(state.take(at).is_none(), "{millis} ms");
+    }
+    assert_eq!(state.next_due(), Some(now + gather), "later ones do not put it off");
+    let run = state.take(now + gather).unwrap();
+    assert_eq!((run.trigger.as_ref(), run.waited), ("storm 1", Duration::ZERO));
+    state.finish(&key(0), Verdict::Done(None), 0.0, now + gather);
+
+    state.add(key(0), Priority::Owned, "pods changed".into(), now + gather);
+    state.add(key(0), Priority::Changed, "cluster changed".into(), now + gather);
+    assert!(state.take(now + gather).is_some());
+    state.finish(&key(0), Verdict::Done(None), 0.0, now + gather);
+    state.rest(&key(1), now + gather * 9);
+    assert_eq!((state.rested.len(), state.resting.len()), (1, 1), "rest is forgotten");
 }
 
 #[test]
