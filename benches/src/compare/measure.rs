@@ -1,6 +1,9 @@
 //! The figures of one candidate in one world.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -46,7 +49,7 @@ pub struct Figures {
 }
 
 /// Requests of the clusters that were created one after another.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Requests {
     /// Clusters.
     pub clusters: u32,
@@ -54,6 +57,8 @@ pub struct Requests {
     pub all: usize,
     /// Of these, events.
     pub events: usize,
+    /// How many of each: `patch neo4jenterpriseclusters/status`.
+    pub each: BTreeMap<String, usize>,
 }
 
 /// Measures everything.
@@ -103,6 +108,23 @@ pub async fn all(world: &World<'_>, candidate: &Candidate, arguments: &Arguments
     })
 }
 
+impl Requests {
+    fn of(clusters: u32, records: &[AuditRecord]) -> Self {
+        let mut each = BTreeMap::new();
+        for record in records.iter().filter(|record| record.verb != "watch") {
+            let slash = if record.subresource.is_empty() { "" } else { "/" };
+            let what = format!("{} {}{slash}{}", record.verb, record.resource, record.subresource);
+            *each.entry(what).or_default() += 1;
+        }
+        Self {
+            clusters,
+            all: each.values().sum(),
+            events: records.iter().filter(|record| record.resource == "events").count(),
+            each,
+        }
+    }
+}
+
 type Creates = (Vec<f64>, Requests, usize, usize);
 
 async fn creates(
@@ -129,11 +151,7 @@ async fn creates(
     tokio::time::sleep(arguments.idle).await;
     let records = since(world, candidate, began)?;
     let (resting, working): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| received(record) >= rested);
-    let requests = Requests {
-        clusters: arguments.creates,
-        all: working.iter().filter(|record| record.verb != "watch").count(),
-        events: working.iter().filter(|record| record.resource == "events").count(),
-    };
+    let requests = Requests::of(arguments.creates, &working);
     let idle_watches = resting.iter().filter(|record| record.verb == "watch").count();
     Ok((create_ms, requests, resting.len() - idle_watches, idle_watches))
 }

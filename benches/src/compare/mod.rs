@@ -48,7 +48,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
         for candidate in &candidates {
             eprintln!("{} among {foreign} foreign pods and secrets", candidate.name);
             let world = World::new(&plane).await?;
-            let figures = measure::all(&world, candidate, arguments)
+            let figures = Box::pin(measure::all(&world, candidate, arguments))
                 .await
                 .with_context(|| format!("{} among {foreign} foreign objects", candidate.name))?;
             rows.push(Row {

@@ -63,6 +63,8 @@ fn line(row: &Row) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::compare::measure::Requests;
 
@@ -78,6 +80,7 @@ mod tests {
                 clusters: 3,
                 all: 42,
                 events: 3,
+                each: BTreeMap::new(),
             },
             idle: 2,
             idle_watches: 1,

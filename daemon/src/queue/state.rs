@@ -288,7 +288,7 @@ impl State {
                 self.put_due(key, 0, Priority::Changed, now, trigger);
             }
             (Verdict::Done(Some(delay)), None) => {
-                self.put_delayed(key, 0, now + delay, "requeue".into(), Wait::Requeue)
+                self.put_delayed(key, 0, now + delay, "requeue".into(), Wait::Requeue);
             }
             (Verdict::Done(None) | Verdict::Terminal, None) => {}
             (Verdict::Failed(delay), dirty) => {
