@@ -139,7 +139,7 @@ fn the_first_grant_that_allows_is_the_reason_and_problems_are_told_only_with_a_r
     };
     let mut granted = Granted {
         grants: vec![grant("A", "list"), grant("B", "get"), grant("C", "*")],
-        problems: vec!["role x not found".into(), "role y not found".into()],
+        absent: ["x", "y", "x"].map(|name| ("Role".into(), name.into())).into(),
     };
     let allowed = Decision {
         allowed: true,
@@ -149,9 +149,9 @@ fn the_first_grant_that_allows_is_the_reason_and_problems_are_told_only_with_a_r
     granted.grants.truncate(1);
     assert_eq!(
         authorize(&wanted, &granted).reason,
-        "RBAC: [role x not found, role y not found]"
+        "RBAC: [role.rbac.authorization.k8s.io \"x\" not found, role.rbac.authorization.k8s.io \"y\" not found]"
     );
-    granted.problems.clear();
+    granted.absent.clear();
     assert_eq!(authorize(&wanted, &granted), Decision::default());
 }
 

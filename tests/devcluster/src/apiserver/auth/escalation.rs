@@ -95,7 +95,8 @@ impl Registry {
         }
         match self.store.get(&key) {
             Some(role) => self.check_rules(call, user, new, &Rule::of_role(&role.value)),
-            None => Err(Failure::not_found(GROUP, plural, &key.name)),
+            // Odd, and so on the real server: the role goes by the name of the binding's resource.
+            None => Err(Failure::not_found(GROUP, &call.resource.plural, &key.name)),
         }
     }
 
@@ -112,7 +113,7 @@ impl Registry {
             quoted(&user.groups),
             missing.join("\n")
         );
-        let problem = granted.problem();
+        let problem = granted.problem(Some(&call.resource.plural));
         if !problem.is_empty() {
             why = format!("{why}; resolution errors: [{problem}]");
         }

@@ -24,8 +24,8 @@ pub(super) struct Grant {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Granted {
     pub(super) grants: Vec<Grant>,
-    /// Bindings of roles that are not there, each with its problem.
-    pub(super) problems: Vec<String>,
+    /// The roles that bindings name and that are not there, by kind and name.
+    pub(super) absent: Vec<(String, String)>,
 }
 
 impl Granted {
@@ -34,9 +34,18 @@ impl Granted {
         self.grants.iter().flat_map(|grant| &grant.rules)
     }
 
-    /// The problems as one text; empty where there are none.
-    pub(super) fn problem(&self) -> String {
-        match self.problems.as_slice() {
+    /// What is wrong as one text; empty where nothing is. The real server calls absent roles by their kind, but while it checks a write
+    /// of a resource, by that resource.
+    pub(super) fn problem(&self, resource: Option<&str>) -> String {
+        let mut texts: Vec<String> = Vec::new();
+        for (kind, name) in &self.absent {
+            let what = resource.map_or_else(|| kind.to_lowercase(), str::to_owned);
+            let text = format!("{what}.{GROUP} {name:?} not found");
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        match texts.as_slice() {
             [] => String::new(),
             [only] => only.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -58,7 +67,7 @@ pub(super) fn authorize(wanted: &Attributes, granted: &Granted) -> Decision {
         .grants
         .iter()
         .find(|grant| grant.rules.iter().any(|rule| rule.allows(wanted)));
-    match (by, granted.problem()) {
+    match (by, granted.problem(None)) {
         (Some(grant), _) => Decision {
             allowed: true,
             reason: format!("RBAC: allowed by {}", grant.source),
@@ -100,7 +109,7 @@ pub(super) fn granted(store: &Store, user: &User, namespace: &str) -> Granted {
                 source: describe(&binding.value, place, role, &subject),
                 rules,
             }),
-            Err(problem) => out.problems.push(problem),
+            Err(absent) => out.absent.push(absent),
         }
     }
     out
@@ -160,13 +169,10 @@ pub(super) fn role_key(role: &Value, place: &str) -> Option<Key> {
     })
 }
 
-fn role_rules(store: &Store, role: &Value, place: &str) -> Result<Vec<Rule>, String> {
-    let kind = text(role, "kind");
-    let Some(key) = role_key(role, place) else {
-        return Err(format!("unsupported role reference kind: {kind:?}"));
-    };
-    match store.get(&key) {
-        Some(object) => Ok(Rule::of_role(&object.value)),
-        None => Err(format!("{}.{GROUP} {:?} not found", kind.to_lowercase(), key.name)),
-    }
+/// The rules of the role that a binding in `place` names; if it is not there, its kind and name.
+fn role_rules(store: &Store, role: &Value, place: &str) -> Result<Vec<Rule>, (String, String)> {
+    role_key(role, place)
+        .and_then(|key| store.get(&key))
+        .map(|object| Rule::of_role(&object.value))
+        .ok_or_else(|| (text(role, "kind").to_owned(), text(role, "name").to_owned()))
 }

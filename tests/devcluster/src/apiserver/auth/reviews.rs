@@ -97,7 +97,7 @@ impl Registry {
             }
         }
         let mut status = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
-        let problem = granted.problem();
+        let problem = granted.problem(None);
         if !problem.is_empty() {
             status["evaluationError"] = json!(problem);
         }
@@ -122,7 +122,7 @@ impl Registry {
                 json!({"authenticated": true, "user": user_info(&user), "audiences": audiences})
             }
             Ok(None) => json!({"user": {}, "error": "invalid bearer token"}),
-            Err(why) => json!({"user": {}, "error": why}),
+            Err(why) => json!({"user": {}, "error": format!("[invalid bearer token, {why}]")}),
         };
         Ok(())
     }
@@ -196,7 +196,8 @@ impl Registry {
             ("v1" | "", "Pod") => "pods",
             ("v1" | "", "Secret") => "secrets",
             (version, kind) => {
-                let what = format!("cannot bind token to object of type {version}, Kind={kind}");
+                let slash = if version.contains('/') { "" } else { "/" };
+                let what = format!("cannot bind token to object of type {slash}{version}, Kind={kind}");
                 return Err(Failure::bad_request(what));
             }
         };
@@ -274,16 +275,18 @@ fn user_info(user: &User) -> Value {
 fn check_access(value: &Value, about_others: bool, local: Option<&str>) -> Result<(), Failure> {
     let spec = &value["spec"];
     let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    // Shown under the names that the fields have inside the real server.
+    let shown_path = json!({"Path": path["path"], "Verb": path["verb"]});
     let mut errors = Vec::new();
     let mut refuse = |field: &str, value: &Value, what: &str| errors.push(FieldError::invalid(field, value, what));
     match (resource.is_null(), path.is_null()) {
         (false, false) => {
             let what = "cannot be specified in combination with resourceAttributes";
-            refuse("spec.nonResourceAttributes", path, what);
+            refuse("spec.nonResourceAttributes", &shown_path, what);
         }
         (true, true) => {
             let what = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            refuse("spec.resourceAttributes", &json!("null"), what);
+            refuse("spec.resourceAttributes", &Value::Null, what);
         }
         _ => {}
     }
@@ -316,7 +319,11 @@ fn check_access(value: &Value, about_others: bool, local: Option<&str>) -> Resul
             );
         }
         if !path.is_null() {
-            refuse("spec.nonResourceAttributes", path, "disallowed on this kind of request");
+            refuse(
+                "spec.nonResourceAttributes",
+                &shown_path,
+                "disallowed on this kind of request",
+            );
         }
     }
     if errors.is_empty() {

@@ -206,17 +206,26 @@ async fn a_token_ends_in_time_with_its_account_and_with_its_pod() {
     let elsewhere = reviewed(&admin, &given, json!(["elsewhere"])).await;
     assert_eq!(
         elsewhere["error"],
-        format!("token audiences [\"{issuer}\"] is invalid for the target audiences [\"elsewhere\"]")
+        format!(
+            "[invalid bearer token, token audiences [\"{issuer}\"] is invalid for the target audiences [\"elsewhere\"]]"
+        )
     );
     assert_eq!(elsewhere["authenticated"], Value::Null);
-    let forged = format!("{given}x");
+    let forged = format!("{}AAAA", &given[..given.len() - 4]);
     assert_eq!(
         reviewed(&admin, &forged, json!([])).await["error"],
+        "[invalid bearer token, go-jose/go-jose: error in cryptographic primitive]"
+    );
+    assert_eq!(
+        reviewed(&admin, "nonsense", json!([])).await["error"],
         "invalid bearer token"
     );
     clock.set("2026-11-28T12:10:00Z".parse().unwrap());
     let late = reviewed(&admin, &given, json!([])).await;
-    assert_eq!(late["error"], "service account token has expired");
+    assert_eq!(
+        late["error"],
+        "[invalid bearer token, service account token has expired]"
+    );
 
     let pods: Api<Pod> = Api::default_namespaced(admin.clone());
     let pod = json!({"metadata": {"name": "p"}, "spec": {"serviceAccountName": "a", "containers": [{"name": "c", "image": "i"}]}});
@@ -231,7 +240,10 @@ async fn a_token_ends_in_time_with_its_account_and_with_its_pod() {
     );
     pods.delete("p", &DeleteParams::default()).await.unwrap();
     let answer = reviewed(&admin, &bound, json!(["x"])).await;
-    assert_eq!(answer["error"], "service account token has been invalidated");
+    assert_eq!(
+        answer["error"],
+        "[invalid bearer token, service account token has been invalidated]"
+    );
 
     let last = text(&token(&admin, "a", json!({"audiences": []})).await);
     let accounts: Api<ServiceAccount> = Api::default_namespaced(admin.clone());

@@ -26,6 +26,8 @@ use super::{
 
 /// Who signs, and the audience of tokens that name none.
 pub(in crate::apiserver) const ISSUER: &str = "https://kubernetes.default.svc";
+/// What the real server's library says to a wrong signature.
+const FORGED: &str = "go-jose/go-jose: error in cryptographic primitive";
 /// Where a user's extra says which token was used.
 const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
@@ -201,14 +203,15 @@ impl Tokens {
         ))
     }
 
-    /// The claims of a token that this server signed.
-    fn read(&self, token: &str) -> Option<Claims> {
+    /// The claims of a token that says it is this server's, and whether it is.
+    fn read(&self, token: &str) -> Option<(Claims, bool)> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (_, claims) = signed.split_once('.')?;
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
+        let claims: Claims = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
         let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key()?.pair.public_key().as_ref());
-        public.verify(signed.as_bytes(), &signature).ok()?;
-        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+        let is_ours = public.verify(signed.as_bytes(), &signature).is_ok();
+        (claims.iss == ISSUER).then_some((claims, is_ours))
     }
 
     /// The user of a token that is meant for one of `audiences`, with those of them that it is meant for. `None`: not one of ours;
@@ -221,10 +224,14 @@ impl Tokens {
         now: Timestamp,
     ) -> Result<Option<(User, Vec<String>)>, String> {
         if !self.admin.is_empty() && token == self.admin {
-            return Ok(Some((User::admin(), audiences.to_vec())));
+            // It is for this server only.
+            let ours = audiences.iter().any(|audience| audience == ISSUER);
+            return Ok(ours.then(|| (User::admin(), vec![ISSUER.to_owned()])));
         }
-        let Some(claims) = self.read(token) else {
-            return Ok(None);
+        let claims = match self.read(token) {
+            None => return Ok(None),
+            Some((_, false)) => return Err(FORGED.into()),
+            Some((claims, true)) => claims,
         };
         let common: Vec<String> = audiences.iter().filter(|a| claims.aud.contains(a)).cloned().collect();
         if common.is_empty() {
