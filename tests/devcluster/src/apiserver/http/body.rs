@@ -1,4 +1,4 @@
-//! Bodies: JSON with its duplicate keys noticed, YAML, patches by their media type.
+//! Bodies: JSON with its duplicate keys noticed, YAML, a little protobuf, patches by their media type.
 
 use std::{cell::RefCell, fmt};
 
@@ -10,6 +10,7 @@ use super::super::{
     registry::{Decoded, Input, patch::Patch},
     status::Failure,
 };
+use super::protobuf::{self, ProtobufError};
 
 /// What the body of an object may be.
 const OBJECT_TYPES: &str = "application/json, application/yaml";
@@ -23,6 +24,14 @@ pub(super) fn object(media: &str, bytes: &[u8], kind: &str) -> Result<Decoded, F
     let decoded = match media {
         "" | "application/json" => json(bytes),
         "application/yaml" => yaml(bytes),
+        "application/vnd.kubernetes.protobuf" => match protobuf::object(bytes) {
+            Ok(value) => Ok(Decoded {
+                value,
+                duplicates: Vec::new(),
+            }),
+            Err(ProtobufError::Unknown { .. }) => return Err(Failure::unsupported_media_type(OBJECT_TYPES)),
+            Err(error) => return Err(Failure::bad_request(error.to_string())),
+        },
         _ => return Err(Failure::unsupported_media_type(OBJECT_TYPES)),
     };
     decoded.map_err(|error| {

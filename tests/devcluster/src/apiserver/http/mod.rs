@@ -32,6 +32,7 @@ mod body;
 mod discovery;
 pub(super) mod identity;
 mod openapi;
+mod protobuf;
 mod reply;
 pub(super) mod request;
 pub(super) mod serve;
