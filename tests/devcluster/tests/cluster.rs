@@ -6,10 +6,12 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, Namespace, PersistentVolume, PersistentVolumeClaim, Pod},
+    policy::v1::PodDisruptionBudget,
+    rbac::v1::ClusterRole,
 };
 use kube::{
     Api, Client,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams},
 };
 use neo4j_devcluster::{
     apiserver::{Options, Server},
@@ -114,6 +116,77 @@ async fn a_stateful_set_becomes_ready_scales_and_goes_with_its_namespace() {
         volumes.list(&ListParams::default()).await.unwrap().items.is_empty()
     })
     .await;
+    controllers.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn evictions_leave_as_many_pods_as_the_budget_wants() {
+    let server = Server::new(Options::default());
+    let client = server.client("default");
+    let controllers = Controllers::start(client.clone(), Clock::system(), Arc::new(PlainRuntime::default()));
+    let sets: Api<StatefulSet> = Api::default_namespaced(client.clone());
+    let budgets: Api<PodDisruptionBudget> = Api::default_namespaced(client.clone());
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let apply = PatchParams::apply("test").force();
+    sets.patch("db", &apply, &Patch::Apply(stateful_set(3))).await.unwrap();
+    let budget = json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "db"},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "db"}}},
+    });
+    budgets.patch("db", &apply, &Patch::Apply(budget)).await.unwrap();
+    let allowed = async || {
+        let budget = budgets.get("db").await.unwrap();
+        let status = budget.status.unwrap_or_default();
+        let counted = status.expected_pods == Some(3) && status.current_healthy == Some(3);
+        counted && status.disruptions_allowed == Some(1)
+    };
+    let mut before = Vec::new();
+    for name in ["db-0", "db-1", "db-2"] {
+        until("one may go", allowed).await;
+        before.push(pods.get(name).await.unwrap().metadata.uid.unwrap());
+        pods.evict(name, &EvictParams::default()).await.unwrap();
+        let other = if name == "db-0" { "db-1" } else { "db-0" };
+        match pods.evict(other, &EvictParams::default()).await {
+            Err(kube::Error::Api(status)) => {
+                assert_eq!((status.code, status.reason.as_str()), (429, "TooManyRequests"));
+            }
+            answer => panic!("a second pod went: {answer:?}"),
+        }
+    }
+    until("all are back", allowed).await;
+    for (name, uid) in ["db-0", "db-1", "db-2"].into_iter().zip(before) {
+        assert_ne!(pods.get(name).await.unwrap().metadata.uid, Some(uid));
+    }
+    let writes = || server.requests().iter().filter(|r| r.is_write()).count();
+    let settled = writes();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(writes(), settled, "a budget that is counted is left alone");
+    controllers.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn roles_that_gather_others_follow_them() {
+    let server = Server::new(Options::default());
+    let client = server.client("default");
+    let controllers = Controllers::start(client.clone(), Clock::system(), Arc::new(PlainRuntime::default()));
+    let roles: Api<ClusterRole> = Api::all(client.clone());
+    let reads = async |resource: &str| {
+        let view = roles.get("view").await.unwrap();
+        let mut rules = view.rules.into_iter().flatten();
+        rules.any(|rule| rule.resources.iter().flatten().any(|r| r == resource))
+    };
+    until("view reads pods", || reads("pods")).await;
+    let widgets = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "widgets", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
+        "rules": [{"verbs": ["get"], "apiGroups": ["example.com"], "resources": ["widgets"]}],
+    });
+    let apply = PatchParams::apply("test").force();
+    roles.patch("widgets", &apply, &Patch::Apply(widgets)).await.unwrap();
+    until("view reads widgets", || reads("widgets")).await;
+    roles.delete("widgets", &DeleteParams::default()).await.unwrap();
+    until("view reads none any more", async || !reads("widgets").await).await;
+    assert!(!reads("secrets").await, "view reads no secrets");
     controllers.stop().await;
 }
 

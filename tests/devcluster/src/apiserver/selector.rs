@@ -188,6 +188,35 @@ impl Requirement {
 }
 
 impl Labels {
+    /// Reads a `LabelSelector` object: an empty one selects everything, none at all nothing.
+    pub(super) fn of_selector(selector: &Value) -> Option<Self> {
+        let selector = selector.as_object()?;
+        let exact = selector.get("matchLabels").and_then(Value::as_object);
+        let mut requirements: Vec<Requirement> = exact
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| Requirement {
+                key: key.clone(),
+                test: Test::In(vec![value.as_str().unwrap_or_default().to_owned()]),
+            })
+            .collect();
+        let listed = selector.get("matchExpressions").and_then(Value::as_array);
+        for expression in listed.into_iter().flatten() {
+            let values = expression["values"].as_array().into_iter().flatten();
+            let values = values.filter_map(Value::as_str).map(str::to_owned).collect();
+            let test = match expression["operator"].as_str()? {
+                "In" => Test::In(values),
+                "NotIn" => Test::NotIn(values),
+                "Exists" => Test::Exists,
+                "DoesNotExist" => Test::Absent,
+                _ => return None,
+            };
+            let key = expression["key"].as_str()?.to_owned();
+            requirements.push(Requirement { key, test });
+        }
+        Some(Self(requirements))
+    }
+
     /// Reads the `labelSelector` parameter.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         let mut parser = Parser::new(text);

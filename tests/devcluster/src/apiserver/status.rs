@@ -171,6 +171,15 @@ impl Failure {
         Self::new(StatusCode::CONFLICT, "Conflict", message).with(json!({"causes": causes}))
     }
 
+    /// 429 with one cause; `retry`: after how many seconds it may be worth asking again.
+    pub fn too_many_requests(message: &str, retry: Option<u64>, cause: &Value) -> Self {
+        let mut details = json!({"causes": [cause]});
+        if let Some(seconds) = retry {
+            details["retryAfterSeconds"] = json!(seconds);
+        }
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).with(details)
+    }
+
     /// 410: the version is no longer known.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, "Expired", message)

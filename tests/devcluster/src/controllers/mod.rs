@@ -10,6 +10,8 @@ use k8s_openapi::api::{
     apps::v1::{ControllerRevision, StatefulSet},
     batch::v1::{CronJob, Job},
     core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Secret},
+    policy::v1::PodDisruptionBudget,
+    rbac::v1::ClusterRole,
     storage::v1::StorageClass,
 };
 use kube::Client;
@@ -17,9 +19,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{clock::Clock, events::Events, garbage::Garbage, kinds::Kinds, runtime::Runtime, view::View};
 
+mod aggregation;
 pub mod certificates;
 pub mod clock;
 mod cronjob;
+mod disruption;
 mod events;
 mod garbage;
 mod job;
@@ -60,6 +64,8 @@ struct Views {
     cron_jobs: Arc<View<CronJob>>,
     namespaces: Arc<View<Namespace>>,
     secrets: Arc<View<Secret>>,
+    budgets: Arc<View<PodDisruptionBudget>>,
+    cluster_roles: Arc<View<ClusterRole>>,
 }
 
 impl Views {
@@ -75,6 +81,8 @@ impl Views {
             cron_jobs: View::new(client.clone()),
             namespaces: View::new(client.clone()),
             secrets: View::new(client.clone()),
+            budgets: View::new(client.clone()),
+            cluster_roles: View::new(client.clone()),
         }
     }
 
@@ -89,6 +97,8 @@ impl Views {
         tasks.spawn(Arc::clone(&self.cron_jobs).keep(stop.clone()));
         tasks.spawn(Arc::clone(&self.namespaces).keep(stop.clone()));
         tasks.spawn(Arc::clone(&self.secrets).keep(stop.clone()));
+        tasks.spawn(Arc::clone(&self.budgets).keep(stop.clone()));
+        tasks.spawn(Arc::clone(&self.cluster_roles).keep(stop.clone()));
     }
 }
 
@@ -130,11 +140,13 @@ impl Controllers {
         tasks.spawn(statefulset::run(context.clone(), stop.clone()));
         tasks.spawn(job::run(context.clone(), stop.clone()));
         tasks.spawn(cronjob::run(context.clone(), stop.clone()));
+        tasks.spawn(aggregation::run(context.clone(), stop.clone()));
         let garbage = Arc::new(Garbage::default());
         let hears = Arc::clone(&garbage);
         let kinds = Kinds::new(context.client.clone(), move |kind, change| hears.hear(kind, change));
         tasks.spawn(Arc::clone(&kinds).keep(stop.clone()));
         tasks.spawn(garbage::run(garbage, Arc::clone(&kinds), stop.clone()));
+        tasks.spawn(disruption::run(context.clone(), Arc::clone(&kinds), stop.clone()));
         tasks.spawn(namespaces::run(context, kinds, stop.clone()));
         views.keep(&tasks, &stop);
         Self { tasks, stop }

@@ -43,6 +43,7 @@ fn subresources(resource: &Resource) -> Vec<Below> {
     }
     if resource.is("pods") {
         out.push(below("binding", &["create"], Some(["", "v1", "Binding"])));
+        out.push(below("eviction", &["create"], Some(["policy", "v1", "Eviction"])));
     }
     if resource.is("serviceaccounts") {
         let kind = ["authentication.k8s.io", "v1", "TokenRequest"];

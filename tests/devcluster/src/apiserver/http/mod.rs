@@ -288,6 +288,10 @@ impl Door {
             let body = body::object(media, bytes, "Binding")?;
             return Ok(json(201, &registry.bind(call, &body).await?));
         }
+        if call.subresource == "eviction" {
+            let body = body::object(media, bytes, "Eviction")?;
+            return Ok(json(201, &registry.evict(call, body).await?));
+        }
         let body = body::object(media, bytes, "TokenRequest")?;
         let (answer, warnings) = registry.request_token(call, body)?;
         let clock = &self.server.inner.clock;
@@ -365,7 +369,7 @@ fn check_target(target: &ResourcePath, resource: &Resource) -> Result<(), Failur
         "status" => resource.status,
         "finalize" => resource.is("namespaces"),
         "scale" => scale::exists(resource),
-        "binding" => resource.is("pods"),
+        "binding" | "eviction" => resource.is("pods"),
         "token" => resource.is("serviceaccounts"),
         _ => false,
     };

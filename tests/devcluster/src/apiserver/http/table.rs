@@ -120,6 +120,15 @@ fn columns(resource: &Resource) -> Vec<Shown> {
         "namespaces" | "persistentvolumes" | "persistentvolumeclaims" => {
             out.push(shown("Status", "string", path(".status.phase")));
         }
+        "poddisruptionbudgets.policy" => {
+            out.push(shown("Min Available", "string", Source::Computed(min_available)));
+            out.push(shown("Max Unavailable", "string", Source::Computed(max_unavailable)));
+            out.push(shown(
+                "Allowed Disruptions",
+                "integer",
+                path(".status.disruptionsAllowed"),
+            ));
+        }
         "events" => {
             out.push(shown("Type", "string", path(".type")));
             out.push(shown("Reason", "string", path(".reason")));
@@ -309,6 +318,22 @@ fn ports(service: &Value) -> Value {
         })
         .collect();
     json!(ports.join(","))
+}
+
+fn min_available(budget: &Value) -> Value {
+    number_or_none(&budget["spec"]["minAvailable"])
+}
+
+fn max_unavailable(budget: &Value) -> Value {
+    number_or_none(&budget["spec"]["maxUnavailable"])
+}
+
+fn number_or_none(value: &Value) -> Value {
+    match value {
+        Value::Null => json!("N/A"),
+        Value::String(text) => json!(text),
+        number => json!(number.to_string()),
+    }
 }
 
 fn involved(event: &Value) -> Value {

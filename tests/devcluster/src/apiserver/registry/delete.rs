@@ -73,7 +73,20 @@ impl DeleteOptions {
         })
     }
 
-    fn check(&self, call: &Call, seen: &Object) -> Result<(), Failure> {
+    /// Whether only a certain version may be deleted.
+    pub(super) fn names_version(&self) -> bool {
+        self.resource_version.is_some()
+    }
+
+    /// The same for this version only.
+    pub(super) fn exactly(self, version: u64) -> Self {
+        Self {
+            resource_version: Some(version.to_string()),
+            ..self
+        }
+    }
+
+    pub(super) fn check(&self, call: &Call, seen: &Object) -> Result<(), Failure> {
         let refuse = |why: String| {
             Err(Failure::conflict(
                 &call.resource.group,

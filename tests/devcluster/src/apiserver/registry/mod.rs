@@ -27,6 +27,9 @@ mod decode;
 mod definitions;
 mod delete;
 mod events;
+mod eviction;
+#[cfg(test)]
+mod eviction_tests;
 mod expiry;
 #[cfg(test)]
 mod faults_tests;
