@@ -4,9 +4,14 @@
 use std::{
     path::Path,
     process::{Command, Output},
+    sync::Arc,
 };
 
-use neo4j_devcluster::apiserver::{Options, Server};
+use neo4j_devcluster::{
+    apiserver::{Options, Server},
+    cluster::{self, Cluster, Pods},
+    controllers::plain::PlainRuntime,
+};
 use tokio_util::sync::CancellationToken;
 
 const DEFINITION: &str = "
@@ -161,6 +166,105 @@ fn session(folder: &Path) {
     kubectl.ok(&["delete", "-f", "objects.yaml", "--timeout=20s"]);
     kubectl.ok(&["delete", "crd", "widgets.example.com", "--timeout=20s"]);
     kubectl.fails(&["get", "widgets"]);
+}
+
+const BUDGETED: &str = "
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: shop}
+spec:
+  serviceName: s
+  replicas: 2
+  podManagementPolicy: Parallel
+  selector: {matchLabels: {a: b}}
+  template:
+    metadata: {labels: {a: b}}
+    spec: {terminationGracePeriodSeconds: 1, containers: [{name: c, image: i}]}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: db, namespace: shop}
+spec: {maxUnavailable: 1, selector: {matchLabels: {a: b}}}
+";
+
+/// Rights, tokens and a drain: much of it in protobuf, which kubectl insists on there.
+fn session_of_rights(folder: &Path) {
+    let kubectl = Kubectl { folder };
+    std::fs::write(folder.join("budgeted.yaml"), BUDGETED).unwrap();
+    kubectl.ok(&["create", "namespace", "shop"]);
+    kubectl.ok(&["create", "serviceaccount", "keeper", "-n", "shop"]);
+    let role = [
+        "create",
+        "role",
+        "reader",
+        "-n",
+        "shop",
+        "--verb=list",
+        "--resource=pods",
+    ];
+    kubectl.ok(&role);
+    let binding = [
+        "create",
+        "rolebinding",
+        "reader",
+        "-n",
+        "shop",
+        "--role=reader",
+        "--serviceaccount=shop:keeper",
+    ];
+    kubectl.ok(&binding);
+    let keeper = "--as=system:serviceaccount:shop:keeper";
+    assert_eq!(
+        kubectl.ok(&["auth", "can-i", "list", "pods", "-n", "shop", keeper]),
+        "yes\n"
+    );
+    let refused = kubectl.run(&["auth", "can-i", "delete", "pods", "-n", "shop", keeper]);
+    assert_eq!(String::from_utf8_lossy(&refused.stdout), "no\n");
+    assert!(
+        kubectl
+            .ok(&["auth", "can-i", "--list", "-n", "shop", keeper])
+            .contains("[list]")
+    );
+    assert!(kubectl.ok(&["auth", "whoami"]).contains("system:masters"));
+    let token = kubectl.ok(&["create", "token", "keeper", "-n", "shop"]);
+    let token = format!("--token={}", token.trim());
+    kubectl.ok(&["get", "pods", "-n", "shop", &token]);
+    let refused = kubectl.fails(&["get", "secrets", "-n", "shop", &token]);
+    let why = "User \"system:serviceaccount:shop:keeper\" cannot list resource \"secrets\" in API group \"\" in the namespace \"shop\"";
+    assert!(refused.contains(why), "{refused}");
+    assert!(
+        kubectl
+            .fails(&["get", "pods", "--token=nonsense"])
+            .contains("Unauthorized")
+    );
+
+    kubectl.ok(&["apply", "-f", "budgeted.yaml"]);
+    kubectl.ok(&["rollout", "status", "statefulset/db", "-n", "shop", "--timeout=30s"]);
+    let allows = "--for=jsonpath={.status.disruptionsAllowed}=1";
+    kubectl.ok(&["wait", "pdb/db", "-n", "shop", allows, "--timeout=30s"]);
+    let drained = kubectl.run(&["drain", "devcluster", "--timeout=60s"]);
+    let said = [drained.stdout.as_slice(), b"\n", &drained.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(drained.status.success(), "{said}");
+    // The second pod had to wait until the first was back.
+    assert_eq!(said.matches("evicted\n").count(), 2, "{said}");
+    assert!(said.contains("would violate the pod's disruption budget"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kubectl_asks_about_rights_makes_tokens_and_drains() {
+    if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
+        println!("SKIPPED: kubectl is not on this machine");
+        return;
+    }
+    let pods = Pods::Played(Arc::new(PlainRuntime::default()));
+    let cluster = Cluster::start(cluster::Options::on_loopback(pods, 0)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("kubeconfig"), cluster.kubeconfig().unwrap()).unwrap();
+    let path = folder.path().to_owned();
+    let ended = tokio::task::spawn_blocking(move || session_of_rights(&path)).await;
+    cluster.stop().await;
+    ended.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
