@@ -26,6 +26,8 @@ pub const FIRST_LOGIN: (&str, &str) = ("neo4j", "neo4j");
 
 /// The program in the folder.
 const PROGRAM: &str = "neo4j-server";
+/// Folder beside the home for its certificate.
+const CERTIFICATES: &str = "certificates";
 /// A start takes 4 s, and several times that while the machine compiles.
 const START_LIMIT: Duration = Duration::from_secs(120);
 /// Second parts of the addresses, beside those of the fake's networks (127.16 and on).
@@ -48,6 +50,9 @@ pub enum Neo4jServerError {
         /// Why it failed.
         source: io::Error,
     },
+    /// A certificate.
+    #[error("certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
     /// The process.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -62,6 +67,7 @@ pub struct Neo4jServer {
     program: PathBuf,
     address: SocketAddr,
     starts: u32,
+    certificate: Option<String>,
     folder: TempDir,
 }
 
@@ -71,18 +77,36 @@ impl Neo4jServer {
     /// # Errors
     /// If it is not built, cannot be started, or ends or does not answer.
     pub async fn start() -> Result<Self, Neo4jServerError> {
+        Self::start_on(false).await
+    }
+
+    /// The same with a certificate of its own: its port takes TLS and nothing else.
+    ///
+    /// # Errors
+    /// As [`Neo4jServer::start`].
+    pub async fn start_with_tls() -> Result<Self, Neo4jServerError> {
+        Self::start_on(true).await
+    }
+
+    async fn start_on(tls: bool) -> Result<Self, Neo4jServerError> {
         let program = program(std::env::var_os(VARIABLE))?;
         let folder = scratch::folder("neo4j-operator-neo4j-").map_err(|source| Neo4jServerError::Io {
             what: "a temporary folder",
             source,
         })?;
         let address = free_address()?;
+        let certificate = if tls {
+            Some(certify(folder.path(), address.ip())?)
+        } else {
+            None
+        };
         let process = launch(&program, folder.path(), 1, address)?;
         let mut server = Self {
             process,
             program,
             address,
             starts: 1,
+            certificate,
             folder,
         };
         server.ready().await?;
@@ -92,6 +116,11 @@ impl Neo4jServer {
     /// Where it listens: an address of its own, port 7687.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its certificate as PEM, where it has one.
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
     }
 
     /// Its process.
@@ -145,7 +174,11 @@ fn launch(program: &Path, folder: &Path, start: u32, address: SocketAddr) -> Res
         what: "the folder of a log",
         source,
     })?;
-    let arguments = [folder.join("home").into_os_string(), address.to_string().into()];
+    let mut arguments = vec![folder.join("home").into_os_string(), address.to_string().into()];
+    let certificates = folder.join(CERTIFICATES);
+    if certificates.is_dir() {
+        arguments.push(certificates.into_os_string());
+    }
     Ok(Process::start_at(
         "neo4j",
         program,
@@ -154,6 +187,23 @@ fn launch(program: &Path, folder: &Path, start: u32, address: SocketAddr) -> Res
         &[],
         &log,
     )?)
+}
+
+/// Writes a self-signed pair for an address to where [`launch`] looks for one; the answer is the certificate.
+fn certify(folder: &Path, ip: IpAddr) -> Result<String, Neo4jServerError> {
+    let pair = rcgen::generate_simple_self_signed([ip.to_string()])?;
+    let certificate = pair.cert.pem();
+    let folder = folder.join(CERTIFICATES);
+    let write = || {
+        std::fs::create_dir(&folder)?;
+        std::fs::write(folder.join("tls.crt"), &certificate)?;
+        std::fs::write(folder.join("tls.key"), pair.signing_key.serialize_pem())
+    };
+    write().map_err(|source| Neo4jServerError::Io {
+        what: "the folder of a certificate",
+        source,
+    })?;
+    Ok(certificate)
 }
 
 fn program(folder: Option<OsString>) -> Result<PathBuf, Neo4jServerError> {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`protocol`] and [`login`] speak in raw frames, because there the protocol is the promise; [`client`] uses the
-//! operator's own driver and pool, because there they are; [`grammar`] sends every statement that the operator can
+//! operator's own driver and pool, because there they are, [`tls`] too; [`grammar`] sends every statement that the operator can
 //! emit, and those that nobody may take. [`cluster`] and [`faults`] need what only the fake has.
 //!
 //! The fake is Enterprise unless told otherwise, and then answers as Community does. Where it differs by design:
@@ -33,3 +33,4 @@ mod login;
 mod peer;
 mod protocol;
 mod raw;
+mod tls;

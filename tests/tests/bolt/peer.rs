@@ -15,9 +15,11 @@ use neo4j_devcluster::neo4j::{
 };
 use neo4j_operator::neo4j::{
     BoltError, ClusterClient, ClusterTarget, Credentials, Driver as _, Endpoint, EndpointResolver, Limits, Member,
-    Neo4rsDriver, Operation, Registry, Session, Statement,
+    Neo4rsDriver, Operation, Registry, Session, Statement, TlsTrust,
 };
 use neo4j_operator_tests::neo4j_server::{BOLT_PORT, FIRST_LOGIN, Neo4jServer};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::raw::Raw;
 
@@ -39,8 +41,14 @@ pub struct Peer {
 
 enum Server {
     Fake(Arc<FakeNeo4j>),
-    Real(Box<Neo4jServer>),
+    Real {
+        server: Box<Neo4jServer>,
+        _place: SemaphorePermit<'static>,
+    },
 }
+
+/// Real servers at a time: each takes 400 MB, whatever the number of cores is.
+static PLACES: Semaphore = Semaphore::const_new(2);
 
 /// The editions that there are of the target.
 pub fn editions() -> &'static [Edition] {
@@ -66,16 +74,24 @@ impl Peer {
         if !is_real() {
             return Self::fresh_fake(edition).await;
         }
-        let server = Neo4jServer::start().await.unwrap();
+        let place = PLACES.acquire().await.unwrap();
+        Self::real(edition, Neo4jServer::start().await.unwrap(), place)
+    }
+
+    fn real(edition: Edition, server: Neo4jServer, place: SemaphorePermit<'static>) -> Self {
         Self {
             edition,
             address: server.address(),
-            server: Server::Real(Box::new(server)),
+            server: Server::Real {
+                server: Box::new(server),
+                _place: place,
+            },
         }
     }
 
     async fn fresh_fake(edition: Edition) -> Self {
-        let (fake, ip) = fake(edition).await;
+        let fake = empty_fake(edition);
+        let ip = boot(&fake, None).await;
         Self {
             edition,
             address: SocketAddr::new(ip, BOLT_PORT),
@@ -88,12 +104,40 @@ impl Peer {
         Self::fresh(edition).await.with_password().await
     }
 
+    /// A server that takes TLS alone, fresh, and what is to be trusted.
+    pub async fn with_tls(edition: Edition) -> (Self, TlsTrust) {
+        if is_real() {
+            let place = PLACES.acquire().await.unwrap();
+            let server = Neo4jServer::start_with_tls().await.unwrap();
+            let trust = TlsTrust {
+                ca_pem: server.certificate().unwrap().into(),
+            };
+            return (Self::real(edition, server, place), trust);
+        }
+        let fake = empty_fake(edition);
+        let issued = fake.certificate("ns", "c").unwrap();
+        let certificate = pod::Certificate {
+            certificate: issued.tls_crt.into(),
+            key: issued.tls_key.into(),
+        };
+        let ip = boot(&fake, Some(certificate)).await;
+        let peer = Self {
+            edition,
+            address: SocketAddr::new(ip, BOLT_PORT),
+            server: Server::Fake(fake),
+        };
+        let trust = TlsTrust {
+            ca_pem: issued.ca_crt.into(),
+        };
+        (peer, trust)
+    }
+
     /// The fake, whatever the target is, with the model of its cluster.
     pub async fn fake(edition: Edition) -> (Self, Arc<ClusterHandle>) {
         let peer = Self::fresh_fake(edition).await.with_password().await;
         let model = match &peer.server {
             Server::Fake(fake) => fake.cluster("ns", "c"),
-            Server::Real(_) => unreachable!("it is the fake"),
+            Server::Real { .. } => unreachable!("it is the fake"),
         };
         (peer, model)
     }
@@ -119,10 +163,15 @@ impl Peer {
 
     /// One connection of the operator's driver.
     pub async fn session(&self, password: &str) -> Result<Box<dyn Session>, BoltError> {
+        self.session_over(None, password).await
+    }
+
+    /// The same with TLS, or without.
+    pub async fn session_over(&self, tls: Option<TlsTrust>, password: &str) -> Result<Box<dyn Session>, BoltError> {
         let endpoint = Endpoint {
             host: self.address.ip().to_string().into(),
             port: self.address.port(),
-            tls: None,
+            tls,
         };
         Neo4rsDriver
             .connect(&endpoint, &Credentials::new("neo4j", password))
@@ -159,7 +208,7 @@ impl Peer {
     pub fn kill(&mut self) {
         match &mut self.server {
             Server::Fake(fake) => assert!(fake.crash(POD)),
-            Server::Real(server) => server.kill(),
+            Server::Real { server, .. } => server.kill(),
         }
     }
 
@@ -167,8 +216,8 @@ impl Peer {
     pub fn freeze(&self, frozen: bool) {
         match &self.server {
             Server::Fake(fake) => assert!(fake.hang(POD, frozen)),
-            Server::Real(server) if frozen => server.freeze(),
-            Server::Real(server) => server.thaw(),
+            Server::Real { server, .. } if frozen => server.freeze(),
+            Server::Real { server, .. } => server.thaw(),
         }
     }
 
@@ -176,9 +225,9 @@ impl Peer {
     pub async fn restart(&mut self) {
         match &mut self.server {
             Server::Fake(fake) => {
-                boot(fake).await;
+                boot(fake, None).await;
             }
-            Server::Real(server) => server.restart().await.unwrap(),
+            Server::Real { server, .. } => server.restart().await.unwrap(),
         }
     }
 }
@@ -198,7 +247,7 @@ fn host() -> String {
     format!("{POD}.c-headless.ns.svc.cluster.local")
 }
 
-async fn fake(edition: Edition) -> (Arc<FakeNeo4j>, IpAddr) {
+fn empty_fake(edition: Edition) -> Arc<FakeNeo4j> {
     let config = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
     let client = kube::Client::try_from(config).expect("nothing is sent");
     let options = Options {
@@ -212,11 +261,10 @@ async fn fake(edition: Edition) -> (Arc<FakeNeo4j>, IpAddr) {
     };
     let fake = FakeNeo4j::new(client, options).expect("a loopback network");
     fake.cluster("ns", "c").with(|cluster, _| cluster.edition = edition);
-    let ip = boot(&fake).await;
-    (fake, ip)
+    fake
 }
 
-async fn boot(fake: &Arc<FakeNeo4j>) -> IpAddr {
+async fn boot(fake: &Arc<FakeNeo4j>, tls: Option<pod::Certificate>) -> IpAddr {
     let settings = BTreeMap::from([
         (
             "dbms.cluster.minimum_initial_system_primaries_count".to_owned(),
@@ -234,11 +282,7 @@ async fn boot(fake: &Arc<FakeNeo4j>) -> IpAddr {
         initial_password: None,
         auth_disabled: false,
     };
-    let start = pod::Server {
-        boot,
-        claim: None,
-        tls: None,
-    };
+    let start = pod::Server { boot, claim: None, tls };
     let ip = fake.boot("ns", "c", "server", start).await.expect("boots");
     let deadline = Deadline::new("a fake that serves");
     let has_majority = || fake.cluster("ns", "c").with(|cluster, _| cluster.has_majority("neo4j"));
