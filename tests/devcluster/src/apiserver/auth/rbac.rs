@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::{
     super::{
-        registry::{Registry, meta},
+        registry::{Call, Registry, meta},
+        status::Failure,
         store::{Key, Store},
     },
     GROUP, SERVICE_ACCOUNT, User,
@@ -90,6 +91,27 @@ impl Registry {
             };
         }
         authorize(wanted, &granted(&self.store, user, &wanted.namespace))
+    }
+
+    /// A PUT or an apply of an absent object makes one, which takes that right besides its own.
+    pub(in crate::apiserver) fn check_creation(&self, call: &Call) -> Result<(), Failure> {
+        if call.verb == "create" {
+            return Ok(());
+        }
+        let create = Attributes {
+            verb: "create".into(),
+            group: call.resource.group.clone(),
+            resource: call.resource.plural.clone(),
+            namespace: call.namespace.clone(),
+            name: call.name.clone(),
+            ..Attributes::default()
+        };
+        let decision = self.authorize(&call.user, &create);
+        if decision.allowed {
+            Ok(())
+        } else {
+            Err(create.forbidden(&call.user, &decision.reason))
+        }
     }
 }
 

@@ -132,6 +132,31 @@ async fn a_user_may_what_its_bindings_say_and_is_told_what_it_may_not() {
 }
 
 #[tokio::test]
+async fn an_apply_that_makes_an_object_takes_the_right_to_create() {
+    let (server, _, admin) = cluster().await;
+    grant(
+        &admin,
+        "patcher",
+        json!([{"verbs": ["patch", "update"], "apiGroups": [""], "resources": ["configmaps", "services"]}]),
+    )
+    .await;
+    let maps: Api<ConfigMap> = Api::default_namespaced(server.client_as(User::service_account("n", "a"), "n"));
+    let apply = PatchParams::apply("test").force();
+    let patch = Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}}));
+    assert_eq!(
+        refusal(maps.patch("m", &apply, &patch).await),
+        (
+            403,
+            "Forbidden".into(),
+            "configmaps \"m\" is forbidden: User \"system:serviceaccount:n:a\" cannot create resource \"configmaps\" in API group \"\" in the namespace \"n\"".into()
+        )
+    );
+    let all: Api<ConfigMap> = Api::default_namespaced(admin);
+    all.patch("m", &apply, &patch).await.unwrap();
+    maps.patch("m", &apply, &patch).await.unwrap();
+}
+
+#[tokio::test]
 async fn nobody_sees_that_the_server_is_there_and_everybody_what_it_serves() {
     let (server, ..) = cluster().await;
     let status = async |user: User, path: &str| {

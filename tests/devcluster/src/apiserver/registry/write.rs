@@ -206,6 +206,7 @@ impl Registry {
             let errors = rules::validate(resource, None, &new);
             check_errors(resource, meta::text(&new, "name"), &errors)?;
             check_size(&new)?;
+            self.check_creation(call)?;
             let name = meta::text(&new, "name").to_owned();
             if call.dry_run {
                 if self.store.get(&call.key_of(&name)).is_some() {
