@@ -11,10 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::{
-        core::v1::{Node, ServiceAccount},
-        storage::v1::StorageClass,
-    },
+    api::{core::v1::ServiceAccount, storage::v1::StorageClass},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
@@ -26,9 +23,10 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    apiserver::{self, Hooks, NoFaults, Server},
-    controllers::{self, Controllers, clock::Clock, kubelet::NODE, runtime::Runtime, volumes::DEFAULT_CLASS},
+    apiserver::{self, Hooks, Listener, NoFaults, Server},
+    controllers::{self, Controllers, clock::Clock, runtime::Runtime, volumes::DEFAULT_CLASS},
     neo4j::{self, fake::FakeNeo4j, runtime::NeoRuntime},
+    node,
 };
 
 /// How long a cluster may take until pods could run.
@@ -67,6 +65,8 @@ pub struct Options {
     pub hooks: Arc<dyn Hooks>,
     /// Seed of uids and generated names.
     pub seed: u64,
+    /// Is told every request to the API server.
+    pub listener: Option<Listener>,
 }
 
 impl Options {
@@ -78,6 +78,7 @@ impl Options {
             clock: Clock::system(),
             hooks: Arc::new(NoFaults),
             seed: 0,
+            listener: None,
         }
     }
 
@@ -137,6 +138,7 @@ impl Cluster {
             clock: Arc::new(options.clock),
             hooks: options.hooks,
             seed: options.seed,
+            listener: options.listener,
             ..apiserver::Options::default()
         });
         let stop = CancellationToken::new();
@@ -242,14 +244,11 @@ impl Cluster {
     /// Waits for what every pod needs: a node, a class for its claims, an account.
     async fn ready(&self) -> Result<(), Error> {
         let client = self.client("default");
-        let nodes: Api<Node> = Api::all(client.clone());
         let classes: Api<StorageClass> = Api::all(client.clone());
-        let accounts: Api<ServiceAccount> = Api::default_namespaced(client);
+        let accounts: Api<ServiceAccount> = Api::default_namespaced(client.clone());
         let mut missing = "node";
         let look = async {
-            while !matches!(nodes.get_opt(NODE).await, Ok(Some(node)) if node.status.is_some()) {
-                tokio::time::sleep(READY_STEP).await;
-            }
+            node::registered(client).await;
             missing = "storage class";
             while !matches!(classes.get_opt(DEFAULT_CLASS).await, Ok(Some(_))) {
                 tokio::time::sleep(READY_STEP).await;

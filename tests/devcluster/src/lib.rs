@@ -2,6 +2,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod apiserver;
+pub mod auditlog;
 pub mod cluster;
 pub mod controllers;
 pub mod neo4j;
+pub mod node;

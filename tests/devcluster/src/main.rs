@@ -13,9 +13,11 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use neo4j_devcluster::{
+    auditlog,
     cluster::{Cluster, Options, Pods},
     controllers::plain::PlainRuntime,
     neo4j,
+    node::Node,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -32,6 +34,8 @@ struct Cli {
 enum Command {
     /// Serves a cluster on loopback until SIGINT or SIGTERM.
     Serve(Serve),
+    /// Is the node of another cluster, with a fake Neo4j in its pods, until SIGINT or SIGTERM.
+    Node(Join),
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +46,9 @@ struct Serve {
     /// The port to listen on; 0 takes any that is free.
     #[arg(long, value_name = "N", default_value_t = 0)]
     port: u16,
+    /// Writes every request to a file, one JSON line each, as kube-apiserver's audit log has them.
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
     /// Pods run nothing: they are ready at once, and those of Jobs succeed at once.
     #[arg(long)]
     no_neo4j: bool,
@@ -51,6 +58,13 @@ struct Serve {
     install_crds: Option<Option<PathBuf>>,
 }
 
+#[derive(Debug, Args)]
+struct Join {
+    /// A kubeconfig with all rights on that cluster.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: PathBuf,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
@@ -58,8 +72,11 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .init();
-    let Command::Serve(serve) = cli.command;
-    match run(&serve) {
+    let outcome = match &cli.command {
+        Command::Serve(serve) => run(serve),
+        Command::Node(join) => be_a_node(join),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A person reads this, or the log of a script: one line with all of the causes.
@@ -78,17 +95,20 @@ fn run(serve: &Serve) -> anyhow::Result<()> {
         }
         None => Vec::new(),
     };
+    let listener = serve
+        .audit_log
+        .as_deref()
+        .map(|file| auditlog::to_file(file).with_context(|| format!("cannot write the audit log {}", file.display())));
+    let options = Options {
+        listener: listener.transpose()?,
+        ..Options::on_loopback(pods(serve), serve.port)
+    };
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
     runtime.block_on(async {
-        // Before anything is started: from here on a signal ends the cluster in order.
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-        let ended = async {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        };
+        let ended = signals()?;
         tokio::pin!(ended);
         let cluster = tokio::select! {
-            cluster = Cluster::start(Options::on_loopback(pods(serve), serve.port)) => cluster?,
+            cluster = Cluster::start(options) => cluster?,
             () = &mut ended => return Ok(()),
         };
         let outcome = async {
@@ -114,6 +134,40 @@ fn run(serve: &Serve) -> anyhow::Result<()> {
         let outcome = file.transpose().map(drop);
         cluster.stop().await;
         outcome
+    })
+}
+
+fn be_a_node(join: &Join) -> anyhow::Result<()> {
+    let file = kube::config::Kubeconfig::read_from(&join.kubeconfig)
+        .with_context(|| format!("cannot read {}", join.kubeconfig.display()))?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+    runtime.block_on(async {
+        let ended = signals()?;
+        tokio::pin!(ended);
+        let start = async {
+            let context = kube::config::KubeConfigOptions::default();
+            let config = kube::Config::from_custom_kubeconfig(file, &context).await;
+            let config = config.context("the kubeconfig names no cluster")?;
+            let client = kube::Client::try_from(config).context("cannot reach the cluster")?;
+            anyhow::Ok(Node::start(client).await?)
+        };
+        let node = tokio::select! { node = start => node?, () = &mut ended => return Ok(()) };
+        let mut out = io::stdout();
+        writeln!(out, "devcluster is a node")
+            .and_then(|()| out.flush())
+            .context("cannot say that it runs")?;
+        ended.await;
+        node.stop().await;
+        Ok(())
+    })
+}
+
+/// Resolves at SIGINT or SIGTERM. Taken before anything is started: from then on a signal ends it in order.
+fn signals() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    Ok(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
     })
 }
 

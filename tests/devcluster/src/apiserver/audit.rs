@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// One request as the server saw it.
@@ -42,22 +42,29 @@ impl RequestRecord {
     }
 }
 
+/// Is told every request once it is answered, or begins to be where it is a watch.
+pub type Listener = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
+
 /// A bounded ring of records.
-#[derive(Debug)]
 pub(super) struct Audit {
     capacity: usize,
+    listener: Option<Listener>,
     ring: Mutex<VecDeque<RequestRecord>>,
 }
 
 impl Audit {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, listener: Option<Listener>) -> Self {
         Self {
             capacity,
+            listener,
             ring: Mutex::default(),
         }
     }
 
     pub(super) fn record(&self, record: RequestRecord) {
+        if let Some(listener) = &self.listener {
+            listener(&record);
+        }
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         if ring.len() >= self.capacity {
             ring.pop_front();

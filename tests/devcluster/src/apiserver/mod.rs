@@ -47,7 +47,7 @@ mod store;
 pub mod strategic;
 mod watch;
 
-pub use audit::RequestRecord;
+pub use audit::{Listener, RequestRecord};
 pub use auth::User;
 pub use clock::{Clock, ManualClock, TokioClock};
 pub use fault::{Delivery, Hooks, NoFaults, Point, Verdict};
@@ -72,6 +72,8 @@ pub struct Options {
     pub history: usize,
     /// How many requests [`Server::requests`] remembers.
     pub requests: usize,
+    /// Is told every request, however many there are.
+    pub listener: Option<Listener>,
 }
 
 impl Default for Options {
@@ -84,6 +86,7 @@ impl Default for Options {
             minor: 33,
             history: 10_000,
             requests: 100_000,
+            listener: None,
         }
     }
 }
@@ -144,7 +147,7 @@ impl Server {
             clock: options.clock,
             identity: OnceLock::new(),
             minor: options.minor,
-            audit: Audit::new(options.requests),
+            audit: Audit::new(options.requests, options.listener),
         };
         Self { inner: Arc::new(inner) }
     }

@@ -26,6 +26,7 @@ mod cronjob;
 mod disruption;
 mod events;
 mod garbage;
+mod hostpath;
 mod job;
 mod kinds;
 pub mod kubelet;
@@ -86,17 +87,22 @@ impl Views {
         }
     }
 
-    fn keep(&self, tasks: &TaskTracker, stop: &CancellationToken) {
+    /// Keeps what a node looks at.
+    fn keep_for_node(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         tasks.spawn(Arc::clone(&self.pods).keep(stop.clone()));
         tasks.spawn(Arc::clone(&self.claims).keep(stop.clone()));
         tasks.spawn(Arc::clone(&self.volumes).keep(stop.clone()));
+        tasks.spawn(Arc::clone(&self.secrets).keep(stop.clone()));
+    }
+
+    /// Keeps what the other controllers look at too.
+    fn keep_for_the_rest(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         tasks.spawn(Arc::clone(&self.classes).keep(stop.clone()));
         tasks.spawn(Arc::clone(&self.stateful_sets).keep(stop.clone()));
         tasks.spawn(Arc::clone(&self.revisions).keep(stop.clone()));
         tasks.spawn(Arc::clone(&self.jobs).keep(stop.clone()));
         tasks.spawn(Arc::clone(&self.cron_jobs).keep(stop.clone()));
         tasks.spawn(Arc::clone(&self.namespaces).keep(stop.clone()));
-        tasks.spawn(Arc::clone(&self.secrets).keep(stop.clone()));
         tasks.spawn(Arc::clone(&self.budgets).keep(stop.clone()));
         tasks.spawn(Arc::clone(&self.cluster_roles).keep(stop.clone()));
     }
@@ -124,6 +130,35 @@ pub struct Controllers {
 impl Controllers {
     /// Starts all of them against the server that `client` reaches.
     pub fn start(client: Client, clock: Clock, runtime: Arc<dyn Runtime>) -> Self {
+        let (controllers, context) = Self::with_a_node(client, clock, runtime);
+        let (tasks, stop) = (&controllers.tasks, &controllers.stop);
+        tasks.spawn(volumes::run(context.clone(), stop.clone()));
+        tasks.spawn(statefulset::run(context.clone(), stop.clone()));
+        tasks.spawn(job::run(context.clone(), stop.clone()));
+        tasks.spawn(cronjob::run(context.clone(), stop.clone()));
+        tasks.spawn(aggregation::run(context.clone(), stop.clone()));
+        let garbage = Arc::new(Garbage::default());
+        let hears = Arc::clone(&garbage);
+        let kinds = Kinds::new(context.client.clone(), move |kind, change| hears.hear(kind, change));
+        tasks.spawn(Arc::clone(&kinds).keep(stop.clone()));
+        tasks.spawn(garbage::run(garbage, Arc::clone(&kinds), stop.clone()));
+        tasks.spawn(disruption::run(context.clone(), Arc::clone(&kinds), stop.clone()));
+        context.views.keep_for_the_rest(tasks, stop);
+        tasks.spawn(namespaces::run(context, kinds, stop.clone()));
+        controllers
+    }
+
+    /// Starts only what a real control plane leaves to others: the node, the issuer of certificates, and the end of the volumes
+    /// that kube-controller-manager's host-path provisioner has made on this machine.
+    pub fn start_node(client: Client, clock: Clock, runtime: Arc<dyn Runtime>) -> Self {
+        let (controllers, context) = Self::with_a_node(client, clock, runtime);
+        controllers
+            .tasks
+            .spawn(hostpath::run(context, controllers.stop.clone()));
+        controllers
+    }
+
+    fn with_a_node(client: Client, clock: Clock, runtime: Arc<dyn Runtime>) -> (Self, Context) {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (events, write_events) = Events::new(client.clone(), clock, stop.clone());
         tasks.spawn(write_events);
@@ -136,20 +171,8 @@ impl Controllers {
         };
         tasks.spawn(kubelet::run(context.clone(), Arc::clone(&runtime), stop.clone()));
         tasks.spawn(certificates::run(context.clone(), runtime, stop.clone()));
-        tasks.spawn(volumes::run(context.clone(), stop.clone()));
-        tasks.spawn(statefulset::run(context.clone(), stop.clone()));
-        tasks.spawn(job::run(context.clone(), stop.clone()));
-        tasks.spawn(cronjob::run(context.clone(), stop.clone()));
-        tasks.spawn(aggregation::run(context.clone(), stop.clone()));
-        let garbage = Arc::new(Garbage::default());
-        let hears = Arc::clone(&garbage);
-        let kinds = Kinds::new(context.client.clone(), move |kind, change| hears.hear(kind, change));
-        tasks.spawn(Arc::clone(&kinds).keep(stop.clone()));
-        tasks.spawn(garbage::run(garbage, Arc::clone(&kinds), stop.clone()));
-        tasks.spawn(disruption::run(context.clone(), Arc::clone(&kinds), stop.clone()));
-        tasks.spawn(namespaces::run(context, kinds, stop.clone()));
-        views.keep(&tasks, &stop);
-        Self { tasks, stop }
+        views.keep_for_node(&tasks, &stop);
+        (Self { tasks, stop }, context)
     }
 
     /// Stops all of them and waits until none is left.
