@@ -9,8 +9,6 @@ struct Right {
     resources: &'static [&'static str],
     verbs: &'static [&'static str],
     why: &'static str,
-    /// Only of use cluster-wide.
-    cluster_only: bool,
 }
 
 const fn right(
@@ -24,13 +22,12 @@ const fn right(
         resources,
         verbs,
         why,
-        cluster_only: false,
     }
 }
 
 const OURS: &str = "neo4j.neo4j.com";
 
-const RIGHTS: [Right; 10] = [
+const RIGHTS: &[Right] = &[
     right(
         OURS,
         &["neo4jenterpriseclusters", "neo4jdatabases", "neo4jbackups"],
@@ -49,19 +46,15 @@ const RIGHTS: [Right; 10] = [
     ),
     right(
         OURS,
-        &[
-            "neo4jenterpriseclusters/finalizers",
-            "neo4jdatabases/finalizers",
-            "neo4jbackups/finalizers",
-        ],
+        &["neo4jenterpriseclusters/finalizers", "neo4jbackups/finalizers"],
         &["update"],
         "owner references that block deletion, where the cluster asks for this right",
     ),
     right(
         "apps",
         &["statefulsets"],
-        &["get", "list", "watch", "create", "patch"],
-        "the servers of a cluster",
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "the servers of a cluster; deleted before the claims of a cluster whose policy is Delete",
     ),
     right(
         "",
@@ -72,43 +65,46 @@ const RIGHTS: [Right; 10] = [
     right(
         "",
         &["secrets"],
-        &["get", "list", "watch", "create", "patch"],
-        "admin credentials and certificates are read by name, the operator's own login is written",
+        &["get", "list", "watch", "create", "delete"],
+        "admin credentials and certificates are read by name; the operator's own login is made once, and goes with the data",
     ),
-    right("", &["pods"], &["get", "list", "watch"], "state of servers and backups"),
+    right(
+        "",
+        &["pods"],
+        &["list", "watch", "delete"],
+        "state of servers and backups; pods of a cluster that never ran are replaced when its template changes",
+    ),
     right(
         "",
         &["persistentvolumeclaims"],
-        &["get", "list", "watch", "create", "patch", "delete"],
+        &["get", "list", "watch", "create", "delete"],
         "claims of backups; claims of deleted clusters whose policy is Delete",
     ),
-    right("", &["events"], &["create", "patch"], "events"),
+    right(
+        "",
+        &["events"],
+        &["create", "patch"],
+        "events; the same one said again is counted",
+    ),
     right(
         "policy",
         &["poddisruptionbudgets"],
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "quorum during evictions; deleted where it is switched off",
+    ),
+    right(
+        "batch",
+        &["jobs"],
         &["get", "list", "watch", "create", "patch"],
-        "quorum during evictions",
+        "runs of backups; one that waits for another is resumed",
+    ),
+    right(
+        "batch",
+        &["cronjobs"],
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "schedules of backups; deleted with the schedule",
     ),
 ];
-
-const JOBS: Right = right(
-    "batch",
-    &["jobs", "cronjobs"],
-    &["get", "list", "watch", "create", "patch", "delete"],
-    "backups",
-);
-
-const CLUSTER_WIDE: Right = Right {
-    group: "storage.k8s.io",
-    resources: &["storageclasses"],
-    verbs: &["get"],
-    why: "whether the class of a cluster exists",
-    cluster_only: true,
-};
-
-fn rights() -> impl Iterator<Item = &'static Right> {
-    RIGHTS.iter().chain([&JOBS, &CLUSTER_WIDE])
-}
 
 /// File name and content of each manifest.
 pub fn manifests() -> [(&'static str, String); 2] {
@@ -121,7 +117,7 @@ fn cluster_role() -> String {
     format!(
         "{HEAD}# For an operator that looks after all namespaces.\n\
          apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: neo4j-operator\n{}",
-        rules(|_| true)
+        rules()
     )
 }
 
@@ -129,13 +125,13 @@ fn role() -> String {
     format!(
         "{HEAD}# For an operator that looks after this namespace (--watch-namespace); one in each.\n\
          apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: neo4j-operator\n{}",
-        rules(|right| !right.cluster_only)
+        rules()
     )
 }
 
-fn rules(wanted: impl Fn(&Right) -> bool) -> String {
+fn rules() -> String {
     let mut text = "rules:\n".to_owned();
-    for right in rights().filter(|right| wanted(right)) {
+    for right in RIGHTS {
         let quoted = |names: &[&str]| {
             names
                 .iter()
@@ -161,7 +157,7 @@ mod tests {
 
     #[test]
     fn there_are_no_wildcards_and_no_right_to_give_rights() {
-        for right in rights() {
+        for right in RIGHTS {
             for word in right.resources.iter().chain(right.verbs) {
                 assert!(!word.contains('*'), "{word}");
                 assert!(
