@@ -8,11 +8,14 @@ skipped=()
 suites=()
 
 # The server of CONTEXT, programs that somebody else built, or ours.
-if [[ -n ${CONTEXT:-} || -n ${KUBEBUILDER_ASSETS:-} ]]; then
+if [[ -n ${CONTEXT:-} ]]; then
 	suites+=(controlplane)
+	skipped+=("the black-box suite, whose pods run nothing real: CONTEXT names a server that others use")
+elif [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
+	suites+=(controlplane blackbox)
 elif CONTROLPLANE=$(tests/controlplane/multicall/build.sh); then
 	export CONTROLPLANE
-	suites+=(controlplane)
+	suites+=(controlplane blackbox)
 else
 	skipped+=("the suites against a real control plane")
 fi

@@ -10,4 +10,5 @@ pub mod harness;
 pub mod model_driver;
 pub mod neo4j_server;
 pub mod rights;
+pub mod usage;
 pub mod workload;

@@ -10,7 +10,7 @@ use std::{
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{Namespace, ServiceAccount},
-    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding, RoleRef, Subject},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject},
 };
 use kube::{
     Api, Client,
@@ -64,6 +64,22 @@ pub enum RightsError {
 /// The user name that the API server knows the operator by.
 pub fn user(namespace: &str) -> String {
     format!("system:serviceaccount:{namespace}:{NAME}")
+}
+
+/// The rules of the shipped ClusterRole.
+///
+/// # Errors
+/// If the manifest cannot be read.
+pub fn shipped_cluster_role() -> Result<Vec<PolicyRule>, RightsError> {
+    manifest::<ClusterRole>(CLUSTER_ROLE).map(|role| role.rules.unwrap_or_default())
+}
+
+/// The rules of the shipped Role.
+///
+/// # Errors
+/// If the manifest cannot be read.
+pub fn shipped_role() -> Result<Vec<PolicyRule>, RightsError> {
+    manifest::<Role>(ROLE).map(|role| role.rules.unwrap_or_default())
 }
 
 /// Gives the operator its shipped rights and writes a kubeconfig with its own token into `folder`.

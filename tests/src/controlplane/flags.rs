@@ -96,6 +96,8 @@ pub(super) fn apiserver(folder: &Path, ports: Ports, options: &Options) -> Vec<S
         "--allow-privileged=true".to_owned(),
         // Pods of the suites mount no token: nothing in them talks to the API.
         "--disable-admission-plugins=ServiceAccount".to_owned(),
+        // Off by default and on in some distributions: owners may be blocked only by who may write their finalizers.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
         file("audit-policy-file", files::AUDIT_POLICY),
         file("audit-log-path", files::AUDIT_LOG),
     ];

@@ -24,7 +24,7 @@ use kube::{
 use super::process::{Process, ProcessError, Program};
 
 /// How long a program may take until it serves.
-const START_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Something of the stack did not come up.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,8 @@ pub struct Devcluster {
     pub kubeconfig: PathBuf,
     /// A client with all rights.
     pub client: Client,
+    /// Its audit log, where it writes one.
+    pub audit: Option<PathBuf>,
 }
 
 /// How to start the daemon.
@@ -126,8 +128,20 @@ where
 impl Devcluster {
     /// Starts it on a free port with its files in `folder`, and waits until it serves.
     pub async fn start(folder: &Path) -> Result<Self, StackError> {
+        Self::start_with(folder, None).await
+    }
+
+    /// The same with an audit log of all requests, which grows.
+    pub async fn start_audited(folder: &Path) -> Result<Self, StackError> {
+        Self::start_with(folder, Some(folder.join("audit.log"))).await
+    }
+
+    async fn start_with(folder: &Path, audit: Option<PathBuf>) -> Result<Self, StackError> {
         let kubeconfig = folder.join("kubeconfig");
-        let arguments = [OsStr::new("serve"), OsStr::new("--kubeconfig"), kubeconfig.as_os_str()];
+        let mut arguments = vec![OsStr::new("serve"), OsStr::new("--kubeconfig"), kubeconfig.as_os_str()];
+        if let Some(audit) = &audit {
+            arguments.extend([OsStr::new("--audit-log"), audit.as_os_str()]);
+        }
         let mut process = Process::start(Program::Devcluster, &arguments, &[], folder)?;
         wait_until("the kubeconfig of the embedded cluster", START_LIMIT, || {
             let there = process.check().map(|()| kubeconfig.is_file().then_some(()));
@@ -139,6 +153,7 @@ impl Devcluster {
             process,
             kubeconfig,
             client,
+            audit,
         })
     }
 }

@@ -53,6 +53,7 @@ async fn one_report_has_data_in_every_panel() {
         "{report:#}"
     );
     let text = once(daemon, &[]);
+    let shown = format!("{}/graph", scene.namespace);
     for part in [
         "Goals",
         "Reconcile latency",
@@ -61,7 +62,7 @@ async fn one_report_has_data_in_every_panel() {
         "Memory",
         "Neo4j clusters",
         "Events",
-        "default/graph",
+        &shown,
     ] {
         assert!(text.contains(part), "no {part:?} in\n{text}");
     }
@@ -98,15 +99,16 @@ async fn the_screen_outlives_the_operator_and_gives_the_terminal_back() {
     command.args(arguments(scene.operator()));
     command.env("XDG_RUNTIME_DIR", scene.folder.path());
     let mut screen = Screen::start(command);
+    let shown = format!("{}/graph", scene.namespace);
     screen.wait_for("● LIVE");
-    screen.wait_for("default/graph");
+    screen.wait_for(&shown);
     screen.wait_for("3/3");
     scene.kill_operator();
     screen.wait_for("✕ DOWN");
-    screen.wait_for("default/graph"); // the last values stay on the screen
+    screen.wait_for(&shown); // the last values stay on the screen
     scene.start_operator().await;
     screen.wait_for("● LIVE");
-    screen.wait_for("default/graph");
+    screen.wait_for(&shown);
     screen.press("q");
     assert_eq!(screen.wait_for_exit(), 0);
     screen.assert_restored();

@@ -9,8 +9,9 @@ struct Kubectl<'a>(&'a Scene);
 impl Kubectl<'_> {
     fn run(&self, arguments: &[&str]) -> Output {
         Command::new("kubectl")
+            .arg(format!("--namespace={}", self.0.namespace))
             .args(arguments)
-            .env("KUBECONFIG", &self.0.cluster.kubeconfig)
+            .env("KUBECONFIG", self.0.cluster.kubeconfig())
             .env("HOME", self.0.folder.path()) // its cache of discovery
             .stdin(Stdio::null())
             .output()

@@ -18,7 +18,9 @@ async fn sigterm_ends_the_operator_with_0_and_takes_its_token_away() {
     let ended = daemon.process.wait(STOP).expect("it ends in time");
     assert_eq!(ended.code(), Some(0), "{}", daemon.process.tail());
     assert!(!daemon.token_file.exists(), "the token file is still there");
-    let cluster = &mut scene.cluster;
+    let Some(cluster) = scene.cluster.devcluster() else {
+        return; // programs of others, which end as they like
+    };
     cluster.process.signal(libc::SIGTERM);
     let ended = cluster.process.wait(STOP).expect("it ends in time");
     assert_eq!(

@@ -1,10 +1,12 @@
-//! A cluster with an operator in front of it, and what tests ask of it.
+//! A cluster with an operator in front of it, in a namespace of its own, and what tests ask of it. The cluster is
+//! embedded or real, as `TARGET` says.
 //!
 //! Everything is waited for by a condition with a deadline; a condition that does not come true ends the test
 //! with the object as it was last seen and the last lines of the operator's log.
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,34 +15,56 @@ use kube::{
     Api, Client,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
     core::GroupVersionKind,
-    discovery::{Discovery, Scope, verbs},
+    discovery::{self, Discovery, verbs},
 };
 use neo4j_operator_crds::examples::{Example, accepted};
-use neo4j_operator_tests::harness::{Daemon, DaemonOptions, Devcluster, StackError, install_crds, wait_until};
+use neo4j_operator_tests::{
+    harness::{Daemon, DaemonOptions, TestCluster, target::Target, wait_until},
+    rights::{self, Scope},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longest wait for a condition. Most hold within a second; a machine under load takes longer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-pub const NAMESPACE: &str = "default";
 pub const CLUSTER: &str = "Neo4jEnterpriseCluster";
 
 /// The field manager that tests write with, as a user would with kubectl.
 const USER: &str = "a-user";
+/// Where an operator of all namespaces lives.
+const HOME: &str = "neo4j-operator-system";
+
+/// What the operator looks after, and so which of the shipped roles it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// All namespaces, with the ClusterRole. Two such operators on one cluster would be in each other's way.
+    Everything,
+    /// The namespace of the scene, with the Role.
+    Namespace,
+}
 
 pub struct Scene {
     // Dropped in this order: the operator ends before the cluster that it writes to.
     pub daemon: Option<Daemon>,
-    pub cluster: Devcluster,
+    pub cluster: TestCluster,
     pub folder: TempDir,
+    /// The scene's own.
+    pub namespace: String,
+    watched: Watched,
     arguments: Vec<String>,
+    /// What the operator reaches the server with; there once it was started.
+    operator: Option<PathBuf>,
 }
 
 /// Kind, namespace and name of an object.
 pub type Id = (String, String, String);
 
+pub fn target() -> Target {
+    Target::from_env().unwrap_or_else(fail)
+}
+
 impl Scene {
-    /// Both processes, ready, with the operator's own definitions installed.
+    /// A cluster with an operator of a namespace in front of it, ready.
     pub async fn start(arguments: &[&str]) -> Self {
         let mut scene = Self::without_operator(arguments).await;
         scene.start_operator().await;
@@ -50,24 +74,72 @@ impl Scene {
     /// The cluster alone.
     pub async fn without_operator(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let cluster = Devcluster::start(folder.path()).await.unwrap_or_else(fail);
-        install_crds(&cluster.client).await.unwrap_or_else(fail);
+        let cluster = TestCluster::start(target(), folder.path()).await;
+        Self::on(cluster.unwrap_or_else(fail), folder, Watched::Namespace, arguments).await
+    }
+
+    /// A cluster that nobody else uses, without an operator yet.
+    pub async fn alone(watched: Watched) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = TestCluster::start_alone(target(), folder.path()).await;
+        Self::on(cluster.unwrap_or_else(fail), folder, watched, &[]).await
+    }
+
+    pub async fn on(cluster: TestCluster, folder: TempDir, watched: Watched, arguments: &[&str]) -> Self {
+        let mut namespace = format!("scene-{}", uuid::Uuid::new_v4().simple());
+        namespace.truncate(14);
+        cluster.create_namespace(&namespace).await.unwrap_or_else(fail);
         Self {
             daemon: None,
             cluster,
             folder,
+            namespace,
+            watched,
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            operator: None,
         }
+    }
+
+    /// The user that the operator is to the server.
+    pub fn operator_user(&self) -> String {
+        rights::user(match self.watched {
+            Watched::Everything => HOME,
+            Watched::Namespace => &self.namespace,
+        })
+    }
+
+    /// A kubeconfig for the operator, with the shipped rights.
+    async fn identity(&mut self) -> PathBuf {
+        if let Some(kubeconfig) = &self.operator {
+            return kubeconfig.clone();
+        }
+        let namespaces = [&*self.namespace];
+        let scope = match self.watched {
+            Watched::Everything => Scope::Cluster(HOME),
+            Watched::Namespace => Scope::Namespaces(&namespaces),
+        };
+        let kubeconfig = self.cluster.operator(scope, self.folder.path()).await;
+        self.operator.insert(kubeconfig.unwrap_or_else(fail)).clone()
     }
 
     /// Starts the operator; one that ran before gives its addresses on.
     pub async fn start_operator(&mut self) {
+        let arguments = self.arguments.clone();
+        self.start_operator_with(arguments).await;
+    }
+
+    /// The same with other arguments.
+    pub async fn start_operator_with(&mut self, mut arguments: Vec<String>) {
+        if self.watched == Watched::Namespace {
+            arguments.push(format!("--watch-namespace={}", self.namespace));
+        }
         let options = DaemonOptions {
-            arguments: self.arguments.clone(),
+            arguments,
             usual_ports: false,
             addresses: self.daemon.as_ref().map(Daemon::addresses),
         };
-        let daemon = Daemon::start(&self.cluster.kubeconfig, self.folder.path(), &options).await;
+        let kubeconfig = self.identity().await;
+        let daemon = Daemon::start(&kubeconfig, self.folder.path(), &options).await;
         self.daemon = Some(daemon.unwrap_or_else(fail));
     }
 
@@ -81,7 +153,7 @@ impl Scene {
     }
 
     pub fn client(&self) -> Client {
-        self.cluster.client.clone()
+        self.cluster.client()
     }
 
     pub fn api(&self, kind: &str) -> Api<DynamicObject> {
@@ -93,7 +165,7 @@ impl Scene {
             _ => ("", "v1"),
         };
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        Api::namespaced_with(self.client(), NAMESPACE, &resource)
+        Api::namespaced_with(self.client(), &self.namespace, &resource)
     }
 
     /// Applies an object as a user does. Returns what the server stored.
@@ -159,6 +231,13 @@ impl Scene {
         self.wait(kind, name, "Ready=True", is_ready).await
     }
 
+    pub async fn wait_gone(&self, kind: &str, name: &str) {
+        self.wait_for(&format!("an end of {kind}/{name}"), async || {
+            self.get(kind, name).await.is_none().then_some(())
+        })
+        .await;
+    }
+
     /// Waits until anything holds.
     pub async fn wait_for<T>(&self, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
         let until = tokio::time::Instant::now() + PATIENCE;
@@ -181,7 +260,7 @@ impl Scene {
 
     /// Waits until an operator that has just been started has done a whole pass over a cluster.
     pub async fn wait_for_a_pass(&self, name: &str) -> Value {
-        let path = format!("/v1/reconciles?kind={CLUSTER}&namespace={NAMESPACE}&name={name}");
+        let path = format!("/v1/reconciles?kind={CLUSTER}&namespace={}&name={name}", self.namespace);
         self.wait_for(&format!("a reconcile of {name}"), async || {
             let answer = self.operator().control(&path).await?;
             let settled = |record: &&Value| record["outcome"] == "converged" || record["outcome"] == "waiting";
@@ -190,29 +269,42 @@ impl Scene {
         .await
     }
 
-    /// Every object of the server, of every kind that can be listed: the version it has now.
+    /// Every object of every kind that can be listed, as it is now: those of the whole server where it is embedded, and those
+    /// of our namespace with its volumes on a real one, which runs other tests too and keeps house in other places.
     pub async fn inventory(&self) -> BTreeMap<Id, Value> {
         let discovery = Discovery::new(self.client()).run().await.unwrap();
+        let whole = self.cluster.target().is_embedded();
         let mut found = BTreeMap::new();
         for (resource, capabilities) in discovery
             .groups()
             .flat_map(kube::discovery::ApiGroup::recommended_resources)
         {
-            if !capabilities.supports_operation(verbs::LIST) {
+            let namespaced = matches!(capabilities.scope, discovery::Scope::Namespaced);
+            if !capabilities.supports_operation(verbs::LIST)
+                || !(whole || namespaced || resource.kind == "PersistentVolume")
+            {
                 continue;
             }
-            let api: Api<DynamicObject> = Api::all_with(self.client(), &resource);
+            let api: Api<DynamicObject> = if whole || !namespaced {
+                Api::all_with(self.client(), &resource)
+            } else {
+                Api::namespaced_with(self.client(), &self.namespace, &resource)
+            };
             for object in api.list(&ListParams::default()).await.unwrap().items {
-                let namespace = match capabilities.scope {
-                    Scope::Namespaced => object.metadata.namespace.clone().unwrap_or_default(),
-                    Scope::Cluster => String::new(),
+                let namespace = if namespaced {
+                    object.metadata.namespace.clone().unwrap_or_default()
+                } else {
+                    String::new()
                 };
                 let id = (
                     resource.kind.clone(),
                     namespace,
                     object.metadata.name.clone().unwrap_or_default(),
                 );
-                found.insert(id, value(object));
+                let object = value(object);
+                if whole || namespaced || text(&object, "/spec/claimRef/namespace") == self.namespace {
+                    found.insert(id, object);
+                }
             }
         }
         found
@@ -245,7 +337,7 @@ impl Scene {
     }
 }
 
-pub fn fail<T>(error: StackError) -> T {
+pub fn fail<T>(error: impl Display) -> T {
     panic!("{error}")
 }
 

@@ -1,18 +1,18 @@
-//! Every example comes to the end state that it states, and leaves nothing behind but what must outlive it.
+//! Every example comes to the end state that it states, and leaves nothing behind but what must outlive it. `rights.rs`
+//! does it with the role of a namespace and with that of a whole cluster.
 
 use std::collections::BTreeSet;
 
 use neo4j_operator_crds::examples::{EndState, Example};
 use serde_json::{Value, json};
 
-use crate::scene::{CLUSTER, NAMESPACE, Scene, condition, examples, is_ready, text};
+use crate::scene::{CLUSTER, Scene, condition, examples, is_ready, text};
 
 /// Kinds whose objects come and go by themselves.
 const PASSING: [&str; 2] = ["Event", "Lease"];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_example_comes_to_its_end_state_and_leaves_only_what_outlives_it() {
-    let scene = Scene::start(&[]).await;
+/// Every example comes to its end state, and leaves only what outlives it.
+pub async fn every_example_comes_to_its_end(scene: &Scene) {
     let before: BTreeSet<_> = scene.inventory().await.into_keys().collect();
     let examples = examples();
     assert!(examples.len() >= 10, "there are only {} examples", examples.len());
@@ -20,9 +20,9 @@ async fn every_example_comes_to_its_end_state_and_leaves_only_what_outlives_it()
         scene.apply(object).await;
     }
     for example in &examples {
-        comes_to_its_end(&scene, example).await;
+        comes_to_its_end(scene, example).await;
     }
-    let retained = retained(&scene, &examples).await;
+    let retained = retained(scene, &examples).await;
     // Clusters last: what lives in one is let go of first, as a user would.
     for object in examples.iter().rev().flat_map(|example| example.objects.iter().rev()) {
         let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
@@ -190,9 +190,9 @@ async fn retained(scene: &Scene, examples: &[Example]) -> BTreeSet<(String, Stri
             continue;
         }
         stays.insert(("Secret".to_owned(), format!("{name}-operator-auth")));
-        let of_cluster = claims.iter().filter(|claim| {
-            claim["metadata"]["namespace"] == NAMESPACE && claim["metadata"]["labels"]["neo4j.com/cluster"] == name
-        });
+        let of_cluster = claims
+            .iter()
+            .filter(|claim| claim["metadata"]["labels"]["neo4j.com/cluster"] == name);
         let data = of_cluster.map(|claim| text(claim, "/metadata/name"));
         stays.extend(data.map(|claim| ("PersistentVolumeClaim".to_owned(), claim.to_owned())));
     }
