@@ -12,7 +12,7 @@ use kube::config::Kubeconfig;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
 use serde_json::{Value, json};
 
-use super::ControlPlaneError;
+use super::{ControlPlaneError, failed_io};
 
 pub(super) const CA_CRT: &str = "ca.crt";
 pub(super) const SERVER_CRT: &str = "server.crt";
@@ -49,7 +49,7 @@ pub(super) fn folder() -> Result<tempfile::TempDir, ControlPlaneError> {
     builder
         .tempdir_in(MEMORY_DISK)
         .or_else(|_| builder.tempdir())
-        .map_err(failed("a temporary folder"))
+        .map_err(failed_io("a temporary folder"))
 }
 
 /// Removes the folders of runs whose process is gone: nobody else will.
@@ -128,12 +128,7 @@ fn write(folder: &Path, name: &str, content: &[u8]) -> Result<(), ControlPlaneEr
     options
         .open(&path)
         .and_then(|mut file| io::Write::write_all(&mut file, content))
-        .map_err(failed(path.display().to_string()))
-}
-
-fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> ControlPlaneError {
-    let what = what.into();
-    move |source| ControlPlaneError::Io { what, source }
+        .map_err(failed_io(&path.display().to_string()))
 }
 
 /// JSON is YAML too, so that kubectl and the Go programs read it.

@@ -122,12 +122,8 @@ const CONTROLLERS: &str = "--controllers=*,-node-lifecycle-controller,-taint-evi
     -endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller";
 
 pub(super) fn controllers(folder: &Path, ports: Ports, options: &Options) -> Vec<String> {
-    let kubeconfig = folder.join(files::CONTROLLERS_KUBECONFIG).display().to_string();
-    let mut arguments = vec![
-        format!("--kubeconfig={kubeconfig}"),
-        format!("--authentication-kubeconfig={kubeconfig}"),
-        format!("--authorization-kubeconfig={kubeconfig}"),
-        "--leader-elect=false".to_owned(),
+    let mut arguments = controllers_of(&folder.join(files::CONTROLLERS_KUBECONFIG), ports.controllers);
+    arguments.extend([
         // The user of the controller manager itself lacks the rights of its controllers.
         "--use-service-account-credentials=true".to_owned(),
         format!(
@@ -135,13 +131,44 @@ pub(super) fn controllers(folder: &Path, ports: Ports, options: &Options) -> Vec
             folder.join(files::ACCOUNTS_KEY).display()
         ),
         format!("--root-ca-file={}", folder.join(files::CA_CRT).display()),
-        "--bind-address=127.0.0.1".to_owned(),
-        format!("--secure-port={}", ports.controllers),
         "--enable-hostpath-provisioner=true".to_owned(),
         CONTROLLERS.to_owned(),
-    ];
+    ]);
     arguments.extend(emulated(options));
     arguments
+}
+
+/// Those of the kinds that our server has. The others would wait for theirs for ever.
+const FEW_CONTROLLERS: &str = "--controllers=statefulset-controller,job-controller,cronjob-controller,\
+    ttl-after-finished-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller,\
+    persistentvolume-binder-controller,persistentvolumeclaim-protection-controller,\
+    persistentvolume-protection-controller";
+
+/// On a server that knows no protobuf, as the user of the kubeconfig.
+pub(super) fn controllers_elsewhere(kubeconfig: &Path, port: u16) -> Vec<String> {
+    let mut arguments = controllers_of(kubeconfig, port);
+    arguments.extend([
+        "--use-service-account-credentials=false".to_owned(),
+        "--kube-api-content-type=application/json".to_owned(),
+        "--enable-hostpath-provisioner=true".to_owned(),
+        FEW_CONTROLLERS.to_owned(),
+    ]);
+    arguments
+}
+
+fn controllers_of(kubeconfig: &Path, port: u16) -> Vec<String> {
+    let kubeconfig = kubeconfig.display();
+    vec![
+        format!("--kubeconfig={kubeconfig}"),
+        format!("--authentication-kubeconfig={kubeconfig}"),
+        format!("--authorization-kubeconfig={kubeconfig}"),
+        "--leader-elect=false".to_owned(),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--secure-port={port}"),
+        // 20 requests a second would be what the suites wait for.
+        "--kube-api-qps=500".to_owned(),
+        "--kube-api-burst=500".to_owned(),
+    ]
 }
 
 fn emulated(options: &Options) -> Option<String> {

@@ -15,6 +15,7 @@
 mod audit;
 mod files;
 mod flags;
+mod manager;
 mod programs;
 
 use std::{
@@ -36,6 +37,7 @@ use crate::harness::{Ending, Process, StackError, client_of, wait_until};
 pub use self::{
     audit::{AuditRecord, records},
     flags::Minor,
+    manager::ControllerManager,
     programs::{Missing, Programs},
 };
 
@@ -236,11 +238,13 @@ impl Ports {
                 controllers: port(&held[3])?,
             })
         };
-        ports().map_err(|source| ControlPlaneError::Io {
-            what: "a free port on 127.0.0.1".to_owned(),
-            source,
-        })
+        ports().map_err(failed_io("a free port on 127.0.0.1"))
     }
+}
+
+fn failed_io(what: &str) -> impl FnOnce(std::io::Error) -> ControlPlaneError {
+    let what = what.to_owned();
+    move |source| ControlPlaneError::Io { what, source }
 }
 
 fn start(name: &'static str, program: &Path, arguments: &[String], folder: &Path) -> Result<Process, StackError> {

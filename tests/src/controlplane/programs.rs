@@ -47,14 +47,17 @@ impl Programs {
         Self::find_with(controllers, std::env::var_os::<&str>)
     }
 
+    /// kube-controller-manager alone.
+    ///
+    /// # Errors
+    /// As [`Programs::find`].
+    pub fn controllers() -> Result<PathBuf, Missing> {
+        let (variable, folder) = folder(std::env::var_os::<&str>)?;
+        in_folder(variable, &folder, "kube-controller-manager")
+    }
+
     fn find_with(controllers: bool, environment: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, Missing> {
-        let named = |variable| {
-            let folder = environment(variable).filter(|folder| !folder.is_empty())?;
-            Some((variable, PathBuf::from(folder)))
-        };
-        let (variable, folder) = named("CONTROLPLANE")
-            .or_else(|| named("KUBEBUILDER_ASSETS"))
-            .ok_or(Missing::Folder)?;
+        let (variable, folder) = folder(environment)?;
         let program = |program| in_folder(variable, &folder, program);
         Ok(Self {
             etcd: program("etcd")?,
@@ -62,6 +65,17 @@ impl Programs {
             controllers: controllers.then(|| program("kube-controller-manager")).transpose()?,
         })
     }
+}
+
+/// The folder and the variable that names it.
+fn folder(environment: impl Fn(&'static str) -> Option<OsString>) -> Result<(&'static str, PathBuf), Missing> {
+    let named = |variable| {
+        let folder = environment(variable).filter(|folder| !folder.is_empty())?;
+        Some((variable, PathBuf::from(folder)))
+    };
+    named("CONTROLPLANE")
+        .or_else(|| named("KUBEBUILDER_ASSETS"))
+        .ok_or(Missing::Folder)
 }
 
 fn in_folder(variable: &'static str, folder: &Path, program: &'static str) -> Result<PathBuf, Missing> {

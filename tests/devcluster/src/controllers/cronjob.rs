@@ -270,7 +270,7 @@ impl Controller {
             }
         };
         if cron.status.as_ref() != Some(&status) && (cron.status.is_some() || status != CronJobStatus::default()) {
-            self.cron_jobs.merge_status(&cron, &status).await?;
+            self.cron_jobs.replace_status(&cron, &status).await?;
         }
         Ok(wait)
     }

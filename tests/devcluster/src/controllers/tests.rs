@@ -451,7 +451,9 @@ async fn a_job_completes_or_fails_after_its_tries_and_goes_after_its_time() {
         .until("bad has failed", async || job_condition(&world, "bad", "Failed").await)
         .await;
     let bad = world.api::<Job>().get("bad").await.unwrap();
-    assert_eq!(bad.status.unwrap().failed, Some(2), "one try and one more");
+    let status = bad.status.unwrap();
+    assert_eq!(status.failed, Some(2), "one try and one more");
+    assert_eq!(status.active, None, "what no longer runs is not counted");
     world
         .until("both are gone with their pods", async || {
             world.names::<Job>().await.is_empty() && world.names::<Pod>().await.is_empty()

@@ -402,6 +402,19 @@ where
         Ok(())
     }
 
+    /// As [`View::merge_status`], but what the new status no longer says goes: a count that is absent is zero.
+    pub async fn replace_status(&self, object: &K, status: &impl Serialize) -> Result<(), Error> {
+        let body = |object: serde_json::Result<Value>| object.map_err(kube::Error::SerdeError);
+        let old = body(serde_json::to_value(object))?;
+        let mut status = body(serde_json::to_value(status))?;
+        if let (Some(old), Some(new)) = (old["status"].as_object(), status.as_object_mut()) {
+            for key in old.keys() {
+                new.entry(key).or_insert(Value::Null);
+            }
+        }
+        self.merge_status(object, &status).await
+    }
+
     /// Deletes the very object that was seen. That it is gone already is success.
     pub async fn delete(&self, object: &K, how: Deletion) -> Result<(), Error> {
         let key = Key::of(object);

@@ -80,7 +80,7 @@ impl Controller {
             }
         }
         if job.status.as_ref() != Some(&plan.status) && !plan.actions.contains(&Action::Expire) {
-            self.jobs.merge_status(&job, &plan.status).await?;
+            self.jobs.replace_status(&job, &plan.status).await?;
             self.tell(&job, plan.outcome);
         }
         outcome?;

@@ -125,7 +125,7 @@ impl Controller {
         }
         // The status tells what was seen, also where an action failed.
         if set.status.as_ref() != Some(&plan.status) {
-            self.sets.merge_status(&set, &plan.status).await?;
+            self.sets.replace_status(&set, &plan.status).await?;
         }
         outcome?;
         self.own_claims(&set, &pods).await?;
