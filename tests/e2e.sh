@@ -7,17 +7,23 @@ cd "$(dirname "$0")/.."
 skipped=()
 suites=()
 
-# The server of CONTEXT, programs that somebody else built, or ours.
+# Both builds first: what is missing shows before anything has run for minutes.
 if [[ -n ${CONTEXT:-} ]]; then
 	suites+=(controlplane)
-	skipped+=("the black-box suite, whose pods run nothing real: CONTEXT names a server that others use")
+	skipped+=("what needs a control plane of its own: CONTEXT names a server that others use")
 elif [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
-	suites+=(controlplane blackbox)
+	suites+=(controlplane blackbox controllers)
 elif CONTROLPLANE=$(tests/controlplane/multicall/build.sh); then
 	export CONTROLPLANE
-	suites+=(controlplane blackbox)
+	suites+=(controlplane blackbox controllers)
 else
 	skipped+=("the suites against a real control plane")
+fi
+if NEO4J_SERVER=$(tests/neo4j/build.sh); then
+	export NEO4J_SERVER
+	suites+=(bolt)
+else
+	skipped+=("the Bolt suite against a real Neo4j")
 fi
 
 for suite in "${suites[@]}"; do

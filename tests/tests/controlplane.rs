@@ -16,7 +16,7 @@ use kube::{
 };
 use neo4j_operator_tests::{
     controlplane::{ControlPlane, Minor, Options},
-    harness::{StackError, client_of, install_crds, wait_until},
+    harness::{StackError, client_of, install_crds, target::Target, wait_until},
     rights::{self, Scope},
 };
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ const VICTIM: &str = "CONTROLPLANE_TEST_VICTIM";
 
 /// A server that runs already (`CONTEXT`) is neither started nor told its minor: there is nothing to prove here.
 fn real() -> bool {
-    std::env::var("TARGET").is_ok_and(|target| target == "real") && std::env::var_os("CONTEXT").is_none()
+    Target::from_env().unwrap() == Target::Real && std::env::var_os("CONTEXT").is_none()
 }
 
 #[tokio::test]

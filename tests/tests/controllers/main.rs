@@ -7,18 +7,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod operator;
 mod scenarios;
 mod world;
 
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
+use neo4j_operator_tests::harness::target::Target;
 use serde_json::Value;
 
 use world::World;
 
 fn real() -> bool {
-    std::env::var("TARGET").is_ok_and(|target| target == "real")
+    Target::from_env().unwrap() == Target::Real
 }
 
 /// What each scenario leaves behind, by its name.

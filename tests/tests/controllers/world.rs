@@ -7,6 +7,7 @@ use kube::{Api, Client, api::PostParams};
 use neo4j_devcluster::{
     apiserver::{Options, Server},
     controllers::{self, Controllers, clock::Clock, plain::PlainRuntime},
+    node::Node,
 };
 use neo4j_operator_tests::{
     controlplane::ControllerManager,
@@ -21,11 +22,20 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// A cluster.
 pub struct World {
-    client: Client,
-    /// With kube-controller-manager: the node, and our own API server's administrator as its user.
-    controllers: Controllers,
+    pub client: Client,
+    /// Its administrator's, who is the user of kube-controller-manager too.
+    pub kubeconfig: String,
+    players: Players,
     manager: Option<ControllerManager>,
     closed: CancellationToken,
+}
+
+/// Who makes pods run.
+enum Players {
+    /// Nothing runs in them; with or without controllers of ours.
+    Plain(Controllers),
+    /// The fake Neo4j.
+    Neo4j(Node),
 }
 
 /// A namespace of its own.
@@ -36,24 +46,42 @@ pub struct Place {
 }
 
 impl World {
+    /// kube-controller-manager, and pods that run nothing.
     pub async fn with_kube_controller_manager() -> Self {
         let (client, kubeconfig, closed) = serve().await;
         let node = Controllers::start_node(controllers::client(client.clone()), Clock::system(), runtime());
         let manager = ControllerManager::start(&client, &kubeconfig).await.unwrap();
         Self {
             client,
-            controllers: node,
+            kubeconfig,
+            players: Players::Plain(node),
             manager: Some(manager),
             closed,
         }
     }
 
+    /// kube-controller-manager, and pods that run the fake Neo4j.
+    pub async fn with_kube_controller_manager_and_neo4j() -> Self {
+        let (client, kubeconfig, closed) = serve().await;
+        let node = Node::start(client.clone()).await.unwrap();
+        let manager = ControllerManager::start(&client, &kubeconfig).await.unwrap();
+        Self {
+            client,
+            kubeconfig,
+            players: Players::Neo4j(node),
+            manager: Some(manager),
+            closed,
+        }
+    }
+
+    /// The controllers of devcluster, and pods that run nothing.
     pub async fn with_our_controllers() -> Self {
-        let (client, _, closed) = serve().await;
+        let (client, kubeconfig, closed) = serve().await;
         let controllers = Controllers::start(controllers::client(client.clone()), Clock::system(), runtime());
         Self {
             client,
-            controllers,
+            kubeconfig,
+            players: Players::Plain(controllers),
             manager: None,
             closed,
         }
@@ -71,7 +99,10 @@ impl World {
 
     pub async fn stop(self) {
         drop(self.manager);
-        self.controllers.stop().await;
+        match self.players {
+            Players::Plain(controllers) => controllers.stop().await,
+            Players::Neo4j(node) => node.stop().await,
+        }
         self.closed.cancel();
     }
 }
