@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::rbac::v1::PolicyRule;
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
+use kube::{Api, api::PostParams};
 use neo4j_operator_crds::BACKUP_FINALIZER;
 use neo4j_operator_tests::{
     controlplane::Minor,
@@ -13,7 +14,7 @@ use neo4j_operator_tests::{
 use serde_json::{Value, json};
 
 use crate::{
-    scene::{CLUSTER, Scene, Watched, cluster, fail, has, is_ready, target, text},
+    scene::{CLUSTER, Scene, Watched, admin_secret, cluster, fail, has, is_ready, target, text},
     spine::every_example_comes_to_its_end,
 };
 
@@ -56,6 +57,39 @@ async fn every_example_comes_to_its_end_on_the_oldest_minor() {
     every_example_comes_to_its_end(&scene).await;
     let requests = scene.cluster.requests().unwrap_or_else(fail);
     assert_eq!(refused(&requests, &scene.operator_user()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_right_on_finalizers_no_object_may_block_its_owner() {
+    if target().is_embedded() {
+        return; // devcluster has no admission plugins
+    }
+    let mut scene = Scene::without_operator(&[]).await;
+    scene.identity().await;
+    let roles: Api<Role> = Api::namespaced(scene.client(), &scene.namespace);
+    let mut role = roles.get("neo4j-operator").await.unwrap();
+    role.rules.as_mut().unwrap().retain(|rule| {
+        let mut resources = rule.resources.iter().flatten();
+        !resources.any(|resource| resource.ends_with("/finalizers"))
+    });
+    roles
+        .replace("neo4j-operator", &PostParams::default(), &role)
+        .await
+        .unwrap();
+    scene.start_operator().await;
+    scene.apply(&admin_secret()).await;
+    scene.apply(&cluster("graph")).await;
+    let user = scene.operator_user();
+    scene
+        .wait_for("a refused creation", async || {
+            let requests = scene.cluster.requests().unwrap_or_else(fail);
+            let refused = refused(&requests, &user);
+            refused
+                .iter()
+                .any(|request| request.starts_with("create configmaps"))
+                .then_some(())
+        })
+        .await;
 }
 
 /// A real control plane of this minor for the scene alone, with an operator of everything.

@@ -109,7 +109,7 @@ impl Scene {
     }
 
     /// A kubeconfig for the operator, with the shipped rights.
-    async fn identity(&mut self) -> PathBuf {
+    pub async fn identity(&mut self) -> PathBuf {
         if let Some(kubeconfig) = &self.operator {
             return kubeconfig.clone();
         }
