@@ -7,6 +7,8 @@
 //!
 //! What is measured, and how the figures are read, stands in the README; the benches are in `benches/`.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 use std::time::Duration;
 
 use anyhow::Context as _;
