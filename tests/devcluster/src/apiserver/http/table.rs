@@ -135,6 +135,7 @@ fn columns(resource: &Resource) -> Vec<Shown> {
             out.push(shown("Object", "string", Source::Computed(involved)));
             out.push(shown("Message", "string", Source::Computed(event_text)));
         }
+        "nodes" => out.push(shown("Status", "string", Source::Computed(node_status))),
         _ => {}
     }
     out.push(shown(
@@ -142,6 +143,9 @@ fn columns(resource: &Resource) -> Vec<Shown> {
         "string",
         Source::Age(".metadata.creationTimestamp".into()),
     ));
+    if resource.is("nodes") {
+        out.push(shown("Version", "string", path(".status.nodeInfo.kubeletVersion")));
+    }
     out
 }
 
@@ -334,6 +338,18 @@ fn number_or_none(value: &Value) -> Value {
         Value::String(text) => json!(text),
         number => json!(number.to_string()),
     }
+}
+
+fn node_status(node: &Value) -> Value {
+    let mut conditions = node["status"]["conditions"].as_array().into_iter().flatten();
+    let ready = conditions.find(|c| c["type"] == "Ready").map(|c| c["status"] == "True");
+    let ready = match ready {
+        Some(true) => "Ready",
+        Some(false) => "NotReady",
+        None => "Unknown",
+    };
+    let closed = node["spec"]["unschedulable"] == true;
+    json!(format!("{ready}{}", if closed { ",SchedulingDisabled" } else { "" }))
 }
 
 fn involved(event: &Value) -> Value {
