@@ -5,5 +5,6 @@ pub mod apiserver;
 pub mod auditlog;
 pub mod cluster;
 pub mod controllers;
+pub mod kubectl;
 pub mod neo4j;
 pub mod node;

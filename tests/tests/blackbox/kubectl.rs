@@ -1,6 +1,8 @@
 //! What people do with kubectl. Where it is not on the machine the test says so and is skipped.
 
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
+
+use neo4j_devcluster::kubectl;
 
 use crate::scene::{Scene, folder_of_examples};
 
@@ -8,12 +10,9 @@ struct Kubectl<'a>(&'a Scene);
 
 impl Kubectl<'_> {
     fn run(&self, arguments: &[&str]) -> Output {
-        Command::new("kubectl")
+        kubectl::command(self.0.cluster.kubeconfig(), self.0.folder.path())
             .arg(format!("--namespace={}", self.0.namespace))
             .args(arguments)
-            .env("KUBECONFIG", self.0.cluster.kubeconfig())
-            .env("HOME", self.0.folder.path()) // its cache of discovery
-            .stdin(Stdio::null())
             .output()
             .unwrap()
     }
@@ -29,9 +28,7 @@ impl Kubectl<'_> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kubectl_applies_waits_shows_and_deletes() {
-    let there = Command::new("kubectl").args(["version", "--client"]).output();
-    if !there.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: kubectl is not on this machine");
+    if !kubectl::present() {
         return;
     }
     let scene = Scene::start(&[]).await;
