@@ -12,10 +12,10 @@ if [[ -n ${CONTEXT:-} ]]; then
 	suites+=(controlplane)
 	skipped+=("what needs a control plane of its own: CONTEXT names a server that others use")
 elif [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
-	suites+=(controlplane blackbox controllers)
+	suites+=(controlplane blackbox controllers conformance)
 elif CONTROLPLANE=$(tests/controlplane/multicall/build.sh); then
 	export CONTROLPLANE
-	suites+=(controlplane blackbox controllers)
+	suites+=(controlplane blackbox controllers conformance)
 else
 	skipped+=("the suites against a real control plane")
 fi

@@ -210,7 +210,7 @@ const TABLE: &[Row] = &[
     row("events.k8s.io", "events", "Event", &["ev"], "c").with_fields(EVENT_FIELDS),
     row("networking.k8s.io", "ingresses", "Ingress", &["ing"], "s"),
     row("networking.k8s.io", "networkpolicies", "NetworkPolicy", &["netpol"], ""),
-    row("policy", "poddisruptionbudgets", "PodDisruptionBudget", &["pdb"], "s"),
+    row("policy", "poddisruptionbudgets", "PodDisruptionBudget", &["pdb"], "sv"),
     row(RBAC, "clusterrolebindings", "ClusterRoleBinding", &[], "c").cluster_scoped(),
     row(RBAC, "clusterroles", "ClusterRole", &[], "c").cluster_scoped(),
     row(RBAC, "rolebindings", "RoleBinding", &[], "c"),

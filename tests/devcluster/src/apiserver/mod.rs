@@ -16,6 +16,7 @@
 //! | `auth` | who asks, and what they may do: tokens, roles, reviews |
 //! | `http` | requests in, replies out: paths, parameters, bodies, media types, discovery, OpenAPI |
 //! | [`fault`], [`clock`], `audit` | what tests hold: faults at numbered points, time and chance, the requests made |
+//! | [`deviation`] | wrong decisions on purpose, compiled only to test the tests |
 //!
 //! It leaves to others whatever a real cluster runs outside its API server: controllers, garbage collection, the kubelet.
 
@@ -35,6 +36,7 @@ mod auth;
 pub mod builtin;
 pub mod clock;
 mod crd;
+pub mod deviation;
 pub mod fault;
 mod http;
 mod kinds;
@@ -74,6 +76,8 @@ pub struct Options {
     pub requests: usize,
     /// Is told every request, however many there are.
     pub listener: Option<Listener>,
+    /// One wrong decision, to test the tests; none unless built for that.
+    pub planted: deviation::Planted,
 }
 
 impl Default for Options {
@@ -87,6 +91,7 @@ impl Default for Options {
             history: 10_000,
             requests: 100_000,
             listener: None,
+            planted: deviation::Planted::default(),
         }
     }
 }
@@ -143,6 +148,7 @@ impl Server {
                 options.seed,
                 options.history,
                 options.token,
+                options.planted,
             )),
             clock: options.clock,
             identity: OnceLock::new(),

@@ -81,7 +81,8 @@ impl Parser {
     }
 
     fn unexpected(token: &Token, expected: &str) -> Failure {
-        Failure::bad_request(format!("found '{}', expected: {expected}", token.text()))
+        let comma = if expected == "'('" { "" } else { "," };
+        Failure::bad_request(format!("found '{}'{comma} expected: {expected}", token.text()))
     }
 
     fn requirement(&mut self) -> Result<Requirement, Failure> {
@@ -225,7 +226,9 @@ impl Labels {
             return Ok(Self::default());
         }
         loop {
-            requirements.push(parser.requirement()?);
+            requirements.push(parser.requirement().map_err(|failure| {
+                Failure::bad_request(format!("unable to parse requirement: {}", failure.message))
+            })?);
             match parser.next() {
                 Token::End => return Ok(Self(requirements)),
                 Token::Symbol(",") => {}
@@ -263,7 +266,11 @@ impl Fields {
                 )));
             };
             if !matches!(field, "metadata.name" | "metadata.namespace") && !fields.contains(&field) {
-                return Err(Failure::bad_request(format!("field label not supported: {field}")));
+                return Err(Failure::bad_request(if fields.is_empty() {
+                    format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+                } else {
+                    format!("field label not supported: {field}")
+                }));
             }
             out.push((field.to_owned(), equal, unescape(value)));
         }
@@ -360,7 +367,7 @@ mod tests {
     fn a_selector_that_cannot_be_read_is_refused_with_what_was_found() {
         for (selector, found) in [
             ("==", "found '=='"),
-            ("a in b", "found 'b', expected: '('"),
+            ("a in b", "found 'b' expected: '('"),
             ("a=b c", "found 'c'"),
             ("a in (b", "found ''"),
             ("a>x", "must be an integer"),
@@ -382,7 +389,7 @@ mod tests {
                 .matches(&pod)
         );
         assert_eq!(
-            Fields::parse("spec.n=1", &[]).unwrap_err().message,
+            Fields::parse("spec.n=1", &["spec.m"]).unwrap_err().message,
             "field label not supported: spec.n"
         );
         assert_eq!(Fields::parse("nonsense", &[]).unwrap_err().code, 400);

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    deviation::Deviation,
     fault::Delivery,
     kinds::Resource,
     registry::{Call, ListOptions, Registry, Stop, present},
-    schema::Reason,
-    status::{Failure, field_error},
+    status::Failure,
     store::{Change, Event, Object, set_resource_version},
 };
 
@@ -68,7 +68,6 @@ impl Watcher {
     pub(super) async fn start(registry: Arc<Registry>, call: &Call, options: WatchOptions) -> Result<Self, Stop> {
         registry.before_read(call).await?;
         let version = options.list.version()?;
-        check(&options)?;
         let now = Instant::now();
         let lifetime = options
             .list
@@ -191,7 +190,14 @@ impl Watcher {
             (false, false) => None,
             (false, true) => Some(Told::Added(now())),
             (true, true) => Some(Told::Modified(now())),
-            (true, false) if event.change == Change::Deleted => Some(Told::Deleted(now())),
+            (true, false) if event.change == Change::Deleted => {
+                let mut last = now();
+                if self.registry.planted.is(Deviation::DeletedKeepsItsVersion) {
+                    set_resource_version(&mut last, event.previous.as_deref()?.resource_version);
+                }
+                Some(Told::Deleted(last))
+            }
+            (true, false) if self.registry.planted.is(Deviation::LeavingASelectorIsSilent) => None,
             (true, false) => {
                 // It left the selector: its last state inside, with the version at which it left.
                 let mut last = present::shown(&self.resource, event.previous.as_deref()?);
@@ -215,24 +221,5 @@ fn next_bookmark(now: Instant, end: Instant) -> Instant {
     match end.checked_sub(BEFORE_END) {
         Some(last) if last > now => regular.min(last),
         _ => regular,
-    }
-}
-
-/// `sendInitialEvents` and `resourceVersionMatch` go together.
-fn check(options: &WatchOptions) -> Result<(), Failure> {
-    let refuse = |field: &str, message: &str| {
-        let error = field_error(field, Reason::Forbidden, format!("Forbidden: {message}"));
-        Err(Failure::invalid("meta.k8s.io", "ListOptions", "", &[error]))
-    };
-    match (options.initial, options.list.version_match) {
-        (Some(_), None | Some(super::registry::read::Match::Exact)) => refuse(
-            "resourceVersionMatch",
-            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ),
-        (None, Some(_)) => refuse(
-            "resourceVersionMatch",
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        ),
-        _ => Ok(()),
     }
 }

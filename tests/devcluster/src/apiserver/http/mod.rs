@@ -25,6 +25,7 @@ use super::{
     auth::attributes::Attributes,
     kinds::Resource,
     registry::{Call, Decoded, DeleteOptions, Input, Stop, Written, scale},
+    schema::FieldError,
     watch::Watcher,
 };
 
@@ -222,7 +223,7 @@ impl Door {
             manager: manager(params, &parts.headers),
             strictness: params.strictness()?,
             force: params.flag("force"),
-            dry_run: params.dry_run()?,
+            dry_run: params.dry_run(verb)?,
         };
         record.manager.clone_from(&call.manager);
         let form = request::form(&parts.headers, params)?;
@@ -230,6 +231,7 @@ impl Door {
         let registry = &self.server.inner.registry;
         match verb {
             "get" => {
+                params.version()?;
                 let object = registry.get(&call).await?;
                 Ok(reply::object(
                     200,
@@ -274,6 +276,10 @@ impl Door {
                 let input = body::patch(resource, &media, bytes)?;
                 if matches!(input, Input::Apply(_)) && params.text("fieldManager").is_empty() {
                     return Err(manager_required().into());
+                }
+                if !matches!(input, Input::Apply(_)) && !params.text("force").is_empty() {
+                    let error = FieldError::forbidden("force", "may not be specified for non-apply patch");
+                    return Err(Failure::invalid("meta.k8s.io", "PatchOptions", "", &[error]).into());
                 }
                 Ok(self.written(&call, registry.modify(&call, &input).await?, form))
             }

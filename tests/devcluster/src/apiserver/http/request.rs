@@ -8,11 +8,15 @@ use serde_json::{Value, json};
 use super::super::{
     kinds::Resource,
     registry::{ListOptions, Strictness, read::Match},
+    schema::FieldError,
     selector::{Fields, Labels},
     status::Failure,
     watch::WatchOptions,
 };
 use super::table::Include;
+
+const MATCH: &str = "resourceVersionMatch";
+const INITIAL: &str = "sendInitialEvents";
 
 /// A path below `/api` or `/apis` that names a resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,14 +119,21 @@ impl Params {
         match self.text(name) {
             "" => Ok(None),
             text => {
-                let number: i64 = text.parse().map_err(|_| {
-                    Failure::bad_request(format!(
-                        "strconv.ParseInt: parsing {text:?}: invalid syntax (parameter {name})"
-                    ))
-                })?;
+                let number: i64 = text
+                    .parse()
+                    .map_err(|_| Failure::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))?;
                 Ok(u64::try_from(number).ok())
             }
         }
+    }
+
+    /// `resourceVersion` of a get is a number, if given; whatever it is, the present object answers.
+    pub(super) fn version(&self) -> Result<(), Failure> {
+        let options = ListOptions {
+            resource_version: self.text("resourceVersion").to_owned(),
+            ..ListOptions::default()
+        };
+        options.version().map(drop)
     }
 
     /// `fieldValidation`.
@@ -139,12 +150,26 @@ impl Params {
         }
     }
 
-    /// `dryRun`: only `All` is a value.
-    pub(super) fn dry_run(&self) -> Result<bool, Failure> {
-        match self.text("dryRun") {
+    /// `dryRun`: only `All` is a value. A refusal names the options of the verb.
+    pub(super) fn dry_run(&self, verb: &str) -> Result<bool, Failure> {
+        let given = self.text("dryRun");
+        match given {
             "" => Ok(false),
             "All" => Ok(true),
-            other => Err(unsupported("dryRun", other, "\"All\"")),
+            _ => {
+                let options = match verb {
+                    "create" => "CreateOptions",
+                    "update" => "UpdateOptions",
+                    "patch" => "PatchOptions",
+                    _ => "DeleteOptions",
+                };
+                let error = super::super::status::field_error(
+                    "dryRun",
+                    super::super::schema::Reason::NotSupported,
+                    format!("Unsupported value: [{given:?}]: supported values: \"All\""),
+                );
+                Err(Failure::invalid("meta.k8s.io", options, "", &[error]))
+            }
         }
     }
 
@@ -178,17 +203,18 @@ impl Params {
     }
 
     pub(super) fn list(&self, resource: &Resource) -> Result<ListOptions, Failure> {
+        let errors = if self.flag("watch") {
+            self.watch_errors()
+        } else {
+            self.list_errors()
+        };
+        if !errors.is_empty() {
+            return Err(Failure::invalid("meta.k8s.io", "ListOptions", "", &errors));
+        }
         let version_match = match self.text("resourceVersionMatch") {
-            "" => None,
             "Exact" => Some(Match::Exact),
             "NotOlderThan" => Some(Match::NotOlderThan),
-            other => {
-                return Err(unsupported(
-                    "resourceVersionMatch",
-                    other,
-                    "\"Exact\", \"NotOlderThan\"",
-                ));
-            }
+            _ => None,
         };
         let fields = self
             .text("fieldSelector")
@@ -213,6 +239,65 @@ impl Params {
                 .filter(|s| *s > 0)
                 .map(Duration::from_secs),
         })
+    }
+
+    /// What is wrong with the parameters of a list, as a whole.
+    fn list_errors(&self) -> Vec<FieldError> {
+        let version_match = self.text("resourceVersionMatch");
+        let mut errors = Vec::new();
+        if !version_match.is_empty() {
+            if self.text("resourceVersion").is_empty() {
+                let what = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+                errors.push(FieldError::forbidden(MATCH, what));
+            }
+            if !self.text("continue").is_empty() {
+                let what = "resourceVersionMatch is forbidden when continue is provided";
+                errors.push(FieldError::forbidden(MATCH, what));
+            }
+            if !matches!(version_match, "Exact" | "NotOlderThan") {
+                let supported = ["Exact", "NotOlderThan", ""];
+                errors.push(FieldError::not_supported(MATCH, &json!(version_match), &supported));
+            }
+            if version_match == "Exact" && self.text("resourceVersion") == "0" {
+                let what = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                errors.push(FieldError::forbidden(MATCH, what));
+            }
+        }
+        if !self.text(INITIAL).is_empty() {
+            errors.push(FieldError::forbidden(
+                INITIAL,
+                "sendInitialEvents is forbidden for list",
+            ));
+        }
+        errors
+    }
+
+    /// What is wrong with the parameters of a watch, as a whole.
+    fn watch_errors(&self) -> Vec<FieldError> {
+        let (version_match, initial) = (self.text("resourceVersionMatch"), self.text(INITIAL));
+        let mut errors = Vec::new();
+        if !initial.is_empty() && version_match != "NotOlderThan" {
+            let what = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            errors.push(FieldError::forbidden(MATCH, what));
+        }
+        if !version_match.is_empty() {
+            if initial.is_empty() {
+                let what = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+                errors.push(FieldError::forbidden(MATCH, what));
+            }
+            if version_match != "NotOlderThan" {
+                errors.push(FieldError::not_supported(
+                    MATCH,
+                    &json!(version_match),
+                    &["NotOlderThan"],
+                ));
+            }
+            if !self.text("continue").is_empty() {
+                let what = "resourceVersionMatch is forbidden when continue is provided";
+                errors.push(FieldError::forbidden(MATCH, what));
+            }
+        }
+        errors
     }
 
     pub(super) fn watch(&self, resource: &Resource) -> Result<WatchOptions, Failure> {

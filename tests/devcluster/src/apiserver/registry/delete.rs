@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::{clock::seconds, status::Failure, store::Object},
+    super::{clock::seconds, deviation::Deviation, status::Failure, store::Object},
     Call, ListOptions, Registry, Stop, definitions, meta, present, rules,
 };
 
@@ -232,7 +232,7 @@ impl Registry {
             } else {
                 meta::set(&mut new, "deletionGracePeriodSeconds", json!(grace));
             }
-            if meta::generation(old) > 0 {
+            if meta::generation(old) > 0 && !self.planted.is(Deviation::DeletionIsNoGeneration) {
                 meta::set(&mut new, "generation", json!(meta::generation(old) + 1));
             }
         }

@@ -78,17 +78,20 @@ pub(super) fn generation(object: &Value) -> i64 {
         .unwrap_or(0)
 }
 
-/// Gives a new object what only the server may give.
-pub(super) fn identify(object: &mut Value, chance: &Chance, now: Timestamp) {
+/// Takes from a new object what a client cannot give.
+pub(super) fn disown(object: &mut Value) {
     for field in [
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
         "selfLink",
         "resourceVersion",
-        "generation",
     ] {
         set(object, field, Value::Null);
     }
+}
+
+/// Gives a new object what only the server may give.
+pub(super) fn identify(object: &mut Value, chance: &Chance, now: Timestamp) {
     set(object, "uid", json!(chance.uid()));
     set(object, "creationTimestamp", json!(seconds(now)));
 }

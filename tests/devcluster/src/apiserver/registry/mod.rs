@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{
     auth::{User, defaults, tokens::Tokens},
     clock::{Chance, Clock},
+    deviation::Planted,
     fault::{Hooks, Point, Verdict},
     kinds::{Catalog, Resource},
     smd::Writer,
@@ -122,6 +123,7 @@ pub(super) struct Registry {
     pub(super) hooks: Arc<dyn Hooks>,
     pub(super) chance: Chance,
     pub(super) tokens: Tokens,
+    pub(super) planted: Planted,
     reads: AtomicU64,
     writes: AtomicU64,
     commits: AtomicU64,
@@ -130,7 +132,14 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new(clock: Arc<dyn Clock>, hooks: Arc<dyn Hooks>, seed: u64, history: usize, token: String) -> Self {
+    pub(super) fn new(
+        clock: Arc<dyn Clock>,
+        hooks: Arc<dyn Hooks>,
+        seed: u64,
+        history: usize,
+        token: String,
+        planted: Planted,
+    ) -> Self {
         let registry = Self {
             store: Store::new(history),
             catalog: Mutex::new(Arc::new(Catalog::builtin())),
@@ -138,6 +147,7 @@ impl Registry {
             hooks,
             chance: Chance::new(seed),
             tokens: Tokens::new(token),
+            planted,
             reads: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             commits: AtomicU64::new(0),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
+        deviation::Deviation,
         kinds::Resource,
         selector::{Fields, Labels},
         status::Failure,
@@ -125,7 +126,13 @@ impl Resume {
         let bytes = URL_SAFE_NO_PAD
             .decode(token.trim_end_matches('='))
             .map_err(|_| invalid())?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
+        let value: Value = serde_json::from_slice(&bytes).map_err(|_| {
+            let first = bytes.first().copied().map_or('\0', char::from);
+            let shown = if first.is_ascii_graphic() { first.to_string() } else { format!("\\u{:04x}", u32::from(first)) };
+            Failure::bad_request(format!(
+                "invalid continue token: continue key is not valid: invalid character '{shown}' looking for beginning of value"
+            ))
+        })?;
         let start = value["start"].as_str().ok_or_else(invalid)?;
         let (namespace, name) = start.trim_end_matches('\0').split_once('/').ok_or_else(invalid)?;
         Ok(Self {
@@ -155,16 +162,15 @@ impl Registry {
         let resume = (!options.resume.is_empty())
             .then(|| Resume::decode(&options.resume))
             .transpose()?;
-        let version = options.version()?;
+        let version = options
+            .version()
+            .map_err(|failure| Failure::bad_request(format!("invalid resource version: {}", failure.message)))?;
         if resume.is_some() && version != 0 {
             return Err(Failure::bad_request("specifying resource version is not allowed when using continue").into());
         }
-        if resume.is_none() && version == 0 && options.version_match == Some(Match::Exact) {
-            return Err(Failure::bad_request("resourceVersionMatch Exact needs a resourceVersion above 0").into());
-        }
         self.wait_for(version, options.timeout).await?;
         let snapshot = match &resume {
-            Some(resume) if resume.revision > 0 => {
+            Some(resume) if resume.revision > 0 && !self.planted.is(Deviation::PagesAreNotPinned) => {
                 let revision = resume.revision.unsigned_abs();
                 self.store.list_at(id, scope, revision).map_err(|_| {
                     let present = self.store.list(id, scope);
@@ -173,12 +179,10 @@ impl Registry {
             }
             Some(_) => self.store.list(id, scope),
             None if options.version_match == Some(Match::Exact) => {
-                self.store.list_at(id, scope, version).map_err(|gone| {
-                    Failure::expired(format!(
-                        "The resourceVersion for the provided list is too old: {version} ({})",
-                        gone.floor
-                    ))
-                })?
+                let gone = "The resourceVersion for the provided list is too old.";
+                self.store
+                    .list_at(id, scope, version)
+                    .map_err(|_| Failure::expired(gone))?
             }
             None => self.store.list(id, scope),
         };
@@ -210,7 +214,9 @@ fn page(snapshot: Snapshot, options: &ListOptions, resume: Option<&Resume>) -> P
                 && options.selects(&object.value)
         })
         .peekable();
-    let limit = if options.limit == 0 { usize::MAX } else { options.limit };
+    // What may come from a cache comes whole.
+    let whole = options.limit == 0 || options.resource_version == "0";
+    let limit = if whole { usize::MAX } else { options.limit };
     let items: Vec<Arc<Object>> = rest.by_ref().take(limit).collect();
     let (mut token, mut remaining) = (String::new(), None);
     if let (Some(last), true) = (items.last(), rest.peek().is_some()) {

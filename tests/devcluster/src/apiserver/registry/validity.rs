@@ -24,6 +24,18 @@ fn name_problems(resource: &Resource, name: &str) -> Vec<String> {
 /// Checks the metadata of a new object that has its name.
 pub(super) fn check_new(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let mut out = Vec::new();
+    // What a name is made from is checked as the beginning of one.
+    let base = meta::text(object, "generateName");
+    if !base.is_empty() {
+        let begun = base
+            .strip_suffix('-')
+            .map_or_else(|| base.to_owned(), |cut| format!("{cut}a"));
+        out.extend(
+            name_problems(resource, &begun)
+                .iter()
+                .map(|what| FieldError::invalid("metadata.generateName", &json!(base), what)),
+        );
+    }
     match meta::text(object, "name") {
         "" => out.push(FieldError::required(
             "metadata.name",
@@ -66,12 +78,17 @@ pub(super) fn check_change(old: &Value, new: &Value) -> Vec<FieldError> {
             out.push(FieldError::forbidden(FINALIZERS, &what));
         }
     }
-    for field in ["uid", "creationTimestamp"] {
-        let given = meta::text(new, field);
-        if given != meta::text(old, field) {
+    for field in [
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
+        let given = &new["metadata"][field];
+        if *given != old["metadata"][field] {
             out.push(FieldError::invalid(
                 &format!("metadata.{field}"),
-                &json!(given),
+                given,
                 "field is immutable",
             ));
         }

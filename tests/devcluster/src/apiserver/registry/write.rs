@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
+        deviation::{Deviation, Planted},
         kinds::Resource,
-        schema::FieldError,
+        schema::{FieldError, errors::quote},
         smd::{self, ApplyError},
         status::{Failure, field_error},
         store::Object,
@@ -60,6 +61,9 @@ impl Registry {
     /// POST.
     pub(in crate::apiserver) async fn create(&self, call: &Call, body: Decoded) -> Result<Written, Stop> {
         let (value, warnings) = accept(call, body)?;
+        if !matches!(meta::text(&value, "resourceVersion"), "" | "0") {
+            return Err(Failure::unexpected("resourceVersion should not be set on objects to be created").into());
+        }
         self.insert(call, value, true, warnings).await
     }
 
@@ -73,9 +77,12 @@ impl Registry {
             let old = present::shown(&call.resource, &seen);
             let (new, warnings) = self.changed(call, &old, input)?;
             self.check_escalation(call, Some(&old), &new)?;
-            let explicit = check_version(call, input, &seen, &new)?;
+            let explicit = match check_version(call, input, &seen, &new) {
+                Err(_) if self.planted.is(Deviation::StaleVersionPasses) => false,
+                checked => checked?,
+            };
             check_uid(call, input, &old, &new)?;
-            let (value, committed) = match conclude(call, &old, new)? {
+            let (value, committed) = match conclude(call, &old, new, self.planted)? {
                 Step::Nothing => {
                     return Ok(Written {
                         value: old,
@@ -184,7 +191,10 @@ impl Registry {
         if let Some(failure) = definitions::closed_to_new(self, call) {
             return Err(failure.into());
         }
-        present::normalize(resource, &mut value);
+        if resource.custom.is_none() || !self.planted.is(Deviation::NoDefaults) {
+            present::normalize(resource, &mut value);
+        }
+        meta::disown(&mut value);
         self.check_escalation(call, None, &value)?;
         let api_version = resource.api_version();
         if posted {
@@ -256,7 +266,8 @@ impl Registry {
                 check_kind(call, &mut applied)?;
                 check_name(call, &mut applied)?;
                 unplace(body, &mut applied);
-                let mut new = smd::apply(Some(old), &applied, writer, call.force, &resource.types).map_err(refused)?;
+                let live = (!self.planted.is(Deviation::ApplyForgetsOthers)).then_some(old);
+                let mut new = smd::apply(live, &applied, writer, call.force, &resource.types).map_err(refused)?;
                 present::normalize(resource, &mut new);
                 return Ok((new, body.duplicates.iter().map(|d| duplicate(d)).collect()));
             }
@@ -294,18 +305,19 @@ pub(super) fn accept(call: &Call, body: Decoded) -> Result<(Value, Vec<String>),
 }
 
 /// Applies the rules of updates, and decides what is to be done.
-fn conclude(call: &Call, old: &Value, mut new: Value) -> Result<Step, Failure> {
+fn conclude(call: &Call, old: &Value, mut new: Value, planted: Planted) -> Result<Step, Failure> {
     let resource = &call.resource;
-    for field in [
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-        "selfLink",
-        "resourceVersion",
-    ] {
+    for field in ["creationTimestamp", "generation", "selfLink", "resourceVersion"] {
         meta::copy(old, &mut new, field);
     }
-    for field in ["uid", "creationTimestamp", "namespace"] {
+    // A mark of deletion stays; validation refuses one that a client sets.
+    if meta::is_terminating(old) {
+        meta::copy(old, &mut new, "deletionTimestamp");
+    }
+    if new["metadata"]["deletionGracePeriodSeconds"].is_null() {
+        meta::copy(old, &mut new, "deletionGracePeriodSeconds");
+    }
+    for field in ["uid", "namespace"] {
         if meta::text(&new, field).is_empty() {
             meta::copy(old, &mut new, field);
         }
@@ -322,13 +334,16 @@ fn conclude(call: &Call, old: &Value, mut new: Value) -> Result<Step, Failure> {
             new = only;
         }
     }
-    let errors = rules::validate(resource, Some(old), &new);
+    let mut errors = rules::validate(resource, Some(old), &new);
+    if planted.is(Deviation::ImmutableFieldsChange) {
+        errors.clear();
+    }
     check_errors(resource, &call.name, &errors)?;
     check_size(&new)?;
-    if rules::may_go(resource, &new) {
+    if rules::may_go(resource, &new) && !planted.is(Deviation::LastFinalizerLeavesObject) {
         return Ok(Step::Delete(new));
     }
-    if smd::same_but_times(old, &new) {
+    if smd::same_but_times(old, &new) && !planted.is(Deviation::EqualUpdateIsStored) {
         return Ok(Step::Nothing);
     }
     Ok(Step::Store(new))
@@ -350,18 +365,26 @@ fn check_size(value: &Value) -> Result<(), Failure> {
 }
 
 fn check_manager(call: &Call) -> Result<(), Failure> {
-    let problem = if call.manager.len() > MAX_MANAGER {
-        format!("Too long: may not be more than {MAX_MANAGER} bytes")
-    } else if call.manager.chars().any(char::is_control) {
-        format!(
-            "Invalid value: {:?}: should only contain printable characters",
-            call.manager
-        )
-    } else {
-        return Ok(());
+    let unprintable = call.manager.char_indices().find(|(_, c)| c.is_control());
+    let error = match unprintable {
+        _ if call.manager.len() > MAX_MANAGER => FieldError::too_long("fieldManager", MAX_MANAGER as u64),
+        Some((at, c)) => field_error(
+            "fieldManager",
+            super::super::schema::Reason::Invalid,
+            format!(
+                "Invalid value: {}: invalid character U+{:04X} (at position {at})",
+                quote(&call.manager),
+                u32::from(c)
+            ),
+        ),
+        None => return Ok(()),
     };
-    let error = field_error("fieldManager", super::super::schema::Reason::Invalid, problem);
-    Err(Failure::invalid("meta.k8s.io", "CreateOptions", "", &[error]))
+    let options = match call.verb {
+        "update" => "UpdateOptions",
+        "patch" => "PatchOptions",
+        _ => "CreateOptions",
+    };
+    Err(Failure::invalid("meta.k8s.io", options, "", &[error]))
 }
 
 /// The kind and version of the body are those of the path, or absent.
@@ -418,16 +441,20 @@ fn check_namespace(call: &Call, value: &mut Value) -> Result<(), Failure> {
 
 /// Name and namespace of the body are those of the path, or absent.
 fn check_name(call: &Call, value: &mut Value) -> Result<(), Failure> {
-    for (field, wanted) in [("name", &call.name), ("namespace", &call.namespace)] {
-        let given = meta::text(value, field);
-        let counts = field == "name" || call.resource.namespaced;
-        if counts && !given.is_empty() && given != wanted {
-            return Err(Failure::bad_request(format!(
-                "the {field} of the object ({given}) does not match the {field} on the URL ({wanted})"
-            )));
-        }
+    check_namespace(call, value)?;
+    let given = meta::text(value, "name");
+    if !given.is_empty() && given != call.name {
+        return Err(Failure::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({})",
+            call.name
+        )));
     }
-    meta::set(value, "name", json!(call.name));
+    if meta::text(value, "name").is_empty() {
+        return Err(Failure::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            call.name
+        )));
+    }
     if call.resource.namespaced {
         meta::set(value, "namespace", json!(call.namespace));
     }
@@ -504,11 +531,7 @@ fn check_version(call: &Call, input: &Input, seen: &Object, new: &Value) -> Resu
             );
             return Err(Failure::invalid(
                 &call.resource.group,
-                if call.resource.custom.is_some() {
-                    &call.resource.kind
-                } else {
-                    &call.resource.plural
-                },
+                &call.resource.plural,
                 &call.name,
                 &[error],
             ));
@@ -516,8 +539,8 @@ fn check_version(call: &Call, input: &Input, seen: &Object, new: &Value) -> Resu
         return Ok(false);
     }
     if given.parse::<u64>().is_err() {
-        return Err(Failure::bad_request(format!(
-            "resourceVersion: Invalid value: {given:?}: strconv.ParseUint: parsing {given:?}: invalid syntax"
+        return Err(Failure::unexpected(format!(
+            "strconv.ParseUint: parsing {given:?}: invalid syntax"
         )));
     }
     if given == current {
@@ -535,10 +558,31 @@ fn check_uid(call: &Call, input: &Input, old: &Value, new: &Value) -> Result<(),
             &call.resource.group,
             &call.resource.plural,
             &call.name,
-            &format!("Precondition failed: UID in precondition: {given}, UID in object meta: {was}"),
+            &format!(
+                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: \
+                 Precondition failed: UID in precondition: {given}, UID in object meta: {was}",
+                storage_path(call)
+            ),
         ));
     }
     Ok(())
+}
+
+/// The key that a real server has in etcd, which some of its messages name.
+fn storage_path(call: &Call) -> String {
+    let resource = &call.resource;
+    let place = match &*resource.id {
+        "services" => "services/specs".to_owned(),
+        "nodes" => "minions".to_owned(),
+        _ if resource.custom.is_some() => format!("{}/{}", resource.group, resource.plural),
+        _ => resource.plural.clone(),
+    };
+    let parts = ["/registry", &place, &call.namespace, &call.name];
+    parts
+        .into_iter()
+        .filter(|p| !p.is_empty())
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 fn modified(call: &Call) -> Failure {
