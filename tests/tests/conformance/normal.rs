@@ -8,6 +8,7 @@
 //! | times within two days of now | `‹time›`, `‹microtime›`: a time of another shape stays and differs |
 //! | the case's namespace | `‹ns›` |
 //! | order of managedFields | sorted: it depends on whether a second passed between two writes |
+//! | order of several causes, and their repetition in the message | sorted, `[‹causes›]`: the order is that of a Go map |
 //! | numbers in messages about resource versions | `N` |
 //!
 //! Nothing else is hidden.
@@ -43,7 +44,7 @@ impl Normaliser {
             uid: Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap(),
             time: Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z").unwrap(),
             numbered: Regex::new(
-                r"(?i)((?:resource ?version|current|in record|in the precondition|revision)[:(]? ?\(?)\d+",
+                r#"(?i)((?:resource ?version|current|in record|in the precondition|revision)[:(]? ?\(?|resourceVersion[\\"]+:[\\"]+|too old resource version: \d+ \()\d+"#,
             )
             .unwrap(),
             versions: BTreeSet::new(),
@@ -148,6 +149,7 @@ impl Normaliser {
                 items.iter_mut().for_each(|item| self.rewrite(item, key));
             }
             Value::Object(fields) => {
+                sort_causes(fields);
                 let mut old = std::mem::take(fields);
                 // An operation of a JSON patch on the version.
                 if old.get("path").is_some_and(|p| p == "/metadata/resourceVersion")
@@ -158,6 +160,11 @@ impl Normaliser {
                 for (name, mut below) in old {
                     self.rewrite(&mut below, &name);
                     fields.insert(self.text(&name, ""), below);
+                }
+                if fields.contains_key("items") || fields.contains_key("rows") {
+                    at_least(value.pointer_mut("/metadata/resourceVersion"));
+                } else if fields.get("type").is_some_and(|t| t == "BOOKMARK") {
+                    at_least(value.pointer_mut("/object/metadata/resourceVersion"));
                 }
             }
             _ => {}
@@ -218,6 +225,30 @@ impl Normaliser {
             })
             .collect();
         format!("{}?{}", self.text(before, ""), parts.join("&"))
+    }
+}
+
+/// Several causes of one refusal: in one order, and the message leaves them to be told by the causes.
+fn sort_causes(fields: &mut serde_json::Map<String, Value>) {
+    let causes = fields.get_mut("details").and_then(|d| d["causes"].as_array_mut());
+    let Some(causes) = causes.filter(|c| c.len() > 1) else {
+        return;
+    };
+    causes.sort_by_key(|c| [&c["field"], &c["message"]].map(Value::to_string));
+    if let Some(Value::String(message)) = fields.get_mut("message")
+        && let Some(at) = message.find("is invalid: [")
+    {
+        message.truncate(at);
+        message.push_str("is invalid: [‹causes›]");
+    }
+}
+
+/// The version of a list or bookmark, rewritten: whether it is just that of an object depends on what else goes on.
+fn at_least(version: Option<&mut Value>) {
+    if let Some(Value::String(text)) = version
+        && let Some(rank) = text.strip_suffix('›').filter(|rank| !rank.ends_with('+'))
+    {
+        *text = format!("{rank}+›");
     }
 }
 
@@ -290,7 +321,7 @@ mod tests {
         ]);
         let version = |i: usize| out[i]["metadata"]["resourceVersion"].clone();
         let versions: Vec<Value> = (0..5).map(version).collect();
-        assert_eq!(versions, ["‹rv-2›", "‹rv-1›", "‹rv-1+›", "‹rv-2›", "‹rv-2+›"]);
+        assert_eq!(versions, ["‹rv-2›", "‹rv-1›", "‹rv-1+›", "‹rv-2+›", "‹rv-2+›"]);
     }
 
     #[test]

@@ -89,7 +89,26 @@ impl Target {
         };
         install_crds(&target.client).await.unwrap();
         definitions::install(&target.client).await;
+        target.serves_watches().await;
         target
+    }
+
+    /// Waits until custom resources can be watched: a real server answers 429 until its caches are filled.
+    async fn serves_watches(&self) {
+        for path in [
+            "/apis/neo4j.neo4j.com/v1beta1/neo4jdatabases",
+            "/apis/conformance.neo4j.com/v1/widgets",
+            "/apis/conformance.neo4j.com/v1/plains",
+        ] {
+            loop {
+                let uri = format!("{path}?watch=true&timeoutSeconds=1");
+                let request = http::Request::get(uri).body(kube::client::Body::empty()).unwrap();
+                if self.client.send(request).await.unwrap().status() == 200 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
     }
 
     pub fn client(&self) -> kube::Client {

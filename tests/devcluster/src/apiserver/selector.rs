@@ -92,8 +92,10 @@ impl Parser {
                 other => Err(Self::unexpected(&other, "identifier")),
             },
             Token::Word(key) => {
-                let test = self.test()?;
-                Requirement::new(key, test)
+                let requirement = self.test().and_then(|test| Requirement::new(key, test));
+                requirement.map_err(|failure| {
+                    Failure::bad_request(format!("unable to parse requirement: {}", failure.message))
+                })
             }
             other => Err(Self::unexpected(&other, "!, identifier, or 'end of string'")),
         }
@@ -226,9 +228,7 @@ impl Labels {
             return Ok(Self::default());
         }
         loop {
-            requirements.push(parser.requirement().map_err(|failure| {
-                Failure::bad_request(format!("unable to parse requirement: {}", failure.message))
-            })?);
+            requirements.push(parser.requirement()?);
             match parser.next() {
                 Token::End => return Ok(Self(requirements)),
                 Token::Symbol(",") => {}
@@ -253,7 +253,8 @@ pub(super) struct Fields(Vec<(String, bool, String)>);
 
 impl Fields {
     /// Reads the `fieldSelector` parameter. `fields` are the resource's own, besides name and namespace.
-    pub(super) fn parse(text: &str, fields: &[&str]) -> Result<Self, Failure> {
+    /// What is said of others depends on whether the kind has any, or is `custom`.
+    pub(super) fn parse(text: &str, fields: &[&str], custom: bool) -> Result<Self, Failure> {
         let mut out = Vec::new();
         for term in terms(text) {
             let (field, equal, value) = if let Some((field, value)) = split(&term, "!=") {
@@ -266,7 +267,7 @@ impl Fields {
                 )));
             };
             if !matches!(field, "metadata.name" | "metadata.namespace") && !fields.contains(&field) {
-                return Err(Failure::bad_request(if fields.is_empty() {
+                return Err(Failure::bad_request(if fields.is_empty() && !custom {
                     format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
                 } else {
                     format!("field label not supported: {field}")
@@ -382,16 +383,16 @@ mod tests {
     #[test]
     fn field_selectors_know_the_fields_of_their_resource_only() {
         let pod = json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n,1"}});
-        assert!(Fields::parse("metadata.name=p", &[]).unwrap().matches(&pod));
+        assert!(Fields::parse("metadata.name=p", &[], false).unwrap().matches(&pod));
         assert!(
-            Fields::parse("spec.nodeName=n\\,1,metadata.name!=q", &["spec.nodeName"])
+            Fields::parse("spec.nodeName=n\\,1,metadata.name!=q", &["spec.nodeName"], false)
                 .unwrap()
                 .matches(&pod)
         );
         assert_eq!(
-            Fields::parse("spec.n=1", &["spec.m"]).unwrap_err().message,
+            Fields::parse("spec.n=1", &["spec.m"], false).unwrap_err().message,
             "field label not supported: spec.n"
         );
-        assert_eq!(Fields::parse("nonsense", &[]).unwrap_err().code, 400);
+        assert_eq!(Fields::parse("nonsense", &[], false).unwrap_err().code, 400);
     }
 }

@@ -19,6 +19,8 @@ pub struct Failure {
     pub details: Option<Box<Value>>,
     /// `metadata.continue` of an expired list, to go on without consistency.
     pub resume: Option<String>,
+    /// Texts of `Warning` headers.
+    pub warnings: Vec<String>,
 }
 
 impl Failure {
@@ -30,6 +32,7 @@ impl Failure {
             message: message.into(),
             details: None,
             resume: None,
+            warnings: Vec::new(),
         }
     }
 

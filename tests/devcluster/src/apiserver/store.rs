@@ -191,13 +191,13 @@ impl Store {
     }
 
     /// Removes an object that is still as `seen`.
-    pub(super) fn delete(&self, seen: &Object) -> Result<(), Stale> {
+    pub(super) fn delete(&self, seen: &Object) -> Result<Arc<Object>, Stale> {
         let mut state = self.state();
         let current = state.unchanged(seen)?;
         state.objects.remove(&seen.key);
         let last = state.next(seen.key.clone(), current.value.clone());
         self.commit(state, Change::Deleted, &last, Some(current));
-        Ok(())
+        Ok(last)
     }
 
     /// Forgets all history: older watches and pages get 410 from now on.
@@ -302,7 +302,7 @@ mod tests {
         let first = store.create(key("a"), json!({})).unwrap();
         let second = store.update(&first, json!({"data": {}})).unwrap();
         assert_eq!(store.update(&first, json!({})).err(), Some(Stale));
-        assert_eq!(store.delete(&first), Err(Stale));
+        assert_eq!(store.delete(&first).err(), Some(Stale));
         assert_eq!(store.create(key("a"), json!({})).err(), Some(Stale));
         assert_eq!(store.revision(), second.resource_version);
     }

@@ -262,7 +262,7 @@ async fn d47_rules_with_messages(s: &mut Session) {
             "type": "object",
             "properties": {"a": {"type": "string"}, "b": {"type": "integer"}, "list": {"type": "array", "maxItems": 5, "items": {"type": "string", "maxLength": 10}}},
             "x-kubernetes-validations": [
-                {"rule": "self.b >= 0", "messageExpression": "'b is ' + string(self.b)", "reason": "FieldValueForbidden", "fieldPath": ".b"},
+                {"rule": "self.b >= 0", "message": "b is negative", "reason": "FieldValueForbidden", "fieldPath": ".b"},
                 {"rule": "!has(self.list) || self.list.all(x, x.startsWith('x'))", "message": "list"},
                 {"rule": "!has(oldSelf.a) || has(self.a)", "message": "a may not go"},
             ],

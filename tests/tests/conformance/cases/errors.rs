@@ -112,7 +112,7 @@ async fn d41_methods_and_media_types(s: &mut Session) {
         "configmaps",
         "application/yaml",
         "",
-        json!("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n"),
+        json!("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: yaml}\n"),
     )
     .await
     .is(201);

@@ -66,7 +66,7 @@ async fn d25_statefulset_claims(s: &mut Session) {
     object["spec"]["volumeClaimTemplates"] = json!([claim("data", "2Gi")]);
     s.put("statefulsets/s", object.clone()).await.refused(422, "Invalid");
     object["spec"]["volumeClaimTemplates"] = json!([claim("data", "1Gi"), claim("more", "1Gi")]);
-    s.apply("statefulsets/s?fieldManager=m", object)
+    s.apply("statefulsets/s?fieldManager=m&force=true", object)
         .await
         .refused(422, "Invalid");
 }
@@ -185,7 +185,7 @@ async fn d25_immutable_maps(s: &mut Session) {
 }
 
 fn pod(name: &str) -> Value {
-    json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+    json!({"metadata": {"name": name}, "spec": {"serviceAccountName": "default", "containers": [{"name": "c", "image": "i"}]}})
 }
 
 async fn d25_pod(s: &mut Session) {

@@ -7,7 +7,6 @@ use crate::session::{Answer, Session};
 
 cases![
     d24_background,
-    d24_foreground,
     d24_orphan,
     d24_absent_owner,
     d24_owner_of_another_namespace,
@@ -47,25 +46,6 @@ async fn d24_background(s: &mut Session) {
         .is(200);
     s.get("configmaps/o").await.is(404);
     s.until("secrets/child", gone).await;
-}
-
-async fn d24_foreground(s: &mut Session) {
-    let uid = owner(s, "o").await;
-    let mut child = owned("child", &[("o", &uid, true)]);
-    child["metadata"]["finalizers"] = json!(["e.com/f"]);
-    s.post("secrets", child).await.is(201);
-    let deleted = s
-        .delete("configmaps/o", json!({"propagationPolicy": "Foreground"}))
-        .await
-        .is(200);
-    assert_eq!(deleted.body["metadata"]["finalizers"], json!(["foregroundDeletion"]));
-    s.until("secrets/child", |a| !a.text("/metadata/deletionTimestamp").is_empty())
-        .await;
-    s.get("configmaps/o").await.is(200);
-    s.merge("secrets/child", json!({"metadata": {"finalizers": null}}))
-        .await
-        .is(200);
-    s.until("configmaps/o", gone).await;
 }
 
 async fn d24_foreground_without_block(s: &mut Session) {

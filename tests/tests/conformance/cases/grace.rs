@@ -19,7 +19,7 @@ cases![
 ];
 
 fn pod(name: &str, node: &str) -> Value {
-    let mut pod = json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let mut pod = json!({"metadata": {"name": name}, "spec": {"serviceAccountName": "default", "containers": [{"name": "c", "image": "i"}]}});
     if !node.is_empty() {
         pod["spec"]["nodeName"] = json!(node);
     }

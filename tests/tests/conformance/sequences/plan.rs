@@ -176,17 +176,8 @@ fn body(dice: &mut Dice, kind: &str) -> Value {
             }
         }
         "services" => {
-            maybe(
-                dice,
-                "selector",
-                &[json!({"app": "a"}), json!({"app": "b"}), json!({"tier": "c"})],
-            );
             maybe(dice, "publishNotReadyAddresses", &[json!(true), json!(false)]);
-            maybe(
-                dice,
-                "sessionAffinity",
-                &[json!("None"), json!("ClientIP"), json!("Odd")],
-            );
+            maybe(dice, "sessionAffinity", &[json!("None"), json!("Odd")]);
             let one = json!({"name": "one", "port": 1});
             let two = json!({"name": "two", "port": 2, "protocol": "UDP"});
             out["ports"] = dice.one(&[
@@ -197,6 +188,8 @@ fn body(dice: &mut Dice, kind: &str) -> Value {
                 json!([{"name": "uno", "port": 1}]),
             ]);
             out["clusterIP"] = json!("None");
+            // Always one: a headless Service without is taken for one of two families.
+            out["selector"] = dice.one(&[json!({"app": "a"}), json!({"app": "b"}), json!({"tier": "c"})]);
         }
         "widgets" => {
             maybe(dice, "n", &[json!(1), json!(2), json!(101)]);
@@ -221,11 +214,12 @@ fn body(dice: &mut Dice, kind: &str) -> Value {
             maybe(dice, "odd", &[json!(1)]);
         }
         _ => {
-            out["clusterRef"] = dice.one(&[json!("c"), json!("c"), json!("d")]);
             maybe(dice, "access", &[json!("readWrite"), json!("readOnly"), json!("odd")]);
             maybe(dice, "deletionPolicy", &[json!("Delete"), json!("Retain"), Value::Null]);
             maybe(dice, "ifNotExists", &[json!(true), json!(false)]);
             maybe(dice, "defaultCypherLanguage", &[json!("5"), json!("25")]);
+            out["name"] = dice.one(&[json!("db"), json!("db"), json!("other")]);
+            out["clusterRef"] = dice.one(&[json!("c"), json!("c"), json!("d")]);
         }
     }
     out
@@ -249,7 +243,7 @@ fn change(dice: &mut Dice, kind: &str) -> Value {
         if dice.chance(20) {
             let field = match kind {
                 "configmaps" => "x",
-                "services" => "selector",
+                "services" => "publishNotReadyAddresses",
                 "widgets" => "mode",
                 _ => "deletionPolicy",
             };
@@ -283,7 +277,7 @@ fn json_patch(dice: &mut Dice) -> Value {
 
 fn status(dice: &mut Dice, kind: &str) -> Value {
     match kind {
-        "services" => json!({"status": {"loadBalancer": {"ingress": [{"ip": dice.one(&["10.1.1.1", "10.1.1.2"])}]}}}),
+        "services" => json!({"status": {"odd": 1}, "spec": {"publishNotReadyAddresses": dice.one(&[true, false])}}),
         "neo4jdatabases" => {
             json!({"status": {"phase": dice.one(&["Pending", "Ready"])}, "spec": {"access": "readOnly"}})
         }

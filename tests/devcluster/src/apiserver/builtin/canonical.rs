@@ -50,11 +50,35 @@ const TIMES: [&str; 19] = [
 /// Times of microsecond precision.
 const MICRO_TIMES: [&str; 4] = ["acquireTime", "renewTime", "eventTime", "lastObservedTime"];
 
+/// Fields that are written only where they are true.
+const TRUE_OR_ABSENT: [&str; 8] = [
+    "publishNotReadyAddresses",
+    "hostNetwork",
+    "hostPID",
+    "hostIPC",
+    "stdin",
+    "stdinOnce",
+    "tty",
+    "readOnly",
+];
+
+fn drop_false(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, below| *below != json!(false) || !TRUE_OR_ABSENT.contains(&name.as_str()));
+            fields.values_mut().for_each(drop_false);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_false),
+        _ => {}
+    }
+}
+
 /// See [`super::canonicalize`].
 pub(super) fn canonicalize(types: &TypeSchema, kind: &str, object: &mut Value) {
     if let (true, Value::Object(map)) = (kind == "Secret", &mut *object) {
         fold_string_data(map);
     }
+    drop_false(object);
     types.canonicalize(object);
     walk(&types.schema, types.root, object);
 }

@@ -221,7 +221,7 @@ impl Door {
             name: target.name.clone(),
             subresource: target.subresource.clone(),
             manager: manager(params, &parts.headers),
-            strictness: params.strictness()?,
+            strictness: params.strictness(verb)?,
             force: params.flag("force"),
             dry_run: params.dry_run(verb)?,
         };
@@ -381,6 +381,8 @@ fn check_target(target: &ResourcePath, resource: &Resource) -> Result<(), Failur
     };
     if scope_fits && known {
         Ok(())
+    } else if scope_fits && resource.custom.is_some() {
+        Err(Failure::not_found(&resource.group, &resource.plural, &target.name))
     } else {
         Err(Failure::unknown_resource())
     }

@@ -137,16 +137,16 @@ impl Params {
     }
 
     /// `fieldValidation`.
-    pub(super) fn strictness(&self) -> Result<Strictness, Failure> {
+    pub(super) fn strictness(&self, verb: &str) -> Result<Strictness, Failure> {
         match self.text("fieldValidation") {
             "" | "Warn" => Ok(Strictness::Warn),
             "Strict" => Ok(Strictness::Strict),
             "Ignore" => Ok(Strictness::Ignore),
-            other => Err(unsupported(
-                "fieldValidation",
-                other,
-                "\"Ignore\", \"Strict\", \"Warn\"",
-            )),
+            other => {
+                let supported = ["", "Ignore", "Strict", "Warn"];
+                let error = FieldError::not_supported("fieldValidation", &json!(other), &supported);
+                Err(Failure::invalid("meta.k8s.io", options_of(verb), "", &[error]))
+            }
         }
     }
 
@@ -157,12 +157,7 @@ impl Params {
             "" => Ok(false),
             "All" => Ok(true),
             _ => {
-                let options = match verb {
-                    "create" => "CreateOptions",
-                    "update" => "UpdateOptions",
-                    "patch" => "PatchOptions",
-                    _ => "DeleteOptions",
-                };
+                let options = options_of(verb);
                 let error = super::super::status::field_error(
                     "dryRun",
                     super::super::schema::Reason::NotSupported,
@@ -179,11 +174,9 @@ impl Params {
             "" | "Metadata" => Ok(Include::Metadata),
             "None" => Ok(Include::None),
             "Object" => Ok(Include::Object),
-            other => Err(unsupported(
-                "includeObject",
-                other,
-                "\"Metadata\", \"None\", \"Object\"",
-            )),
+            other => Err(Failure::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', 'None', or empty"
+            ))),
         }
     }
 
@@ -229,6 +222,7 @@ impl Params {
                     self.text("fieldSelector")
                 },
                 resource.fields,
+                resource.custom.is_some(),
             )?,
             resource_version: self.text("resourceVersion").to_owned(),
             version_match,
@@ -309,13 +303,14 @@ impl Params {
     }
 }
 
-fn unsupported(field: &str, given: &str, supported: &str) -> Failure {
-    let error = super::super::status::field_error(
-        field,
-        super::super::schema::Reason::NotSupported,
-        format!("Unsupported value: {given:?}: supported values: {supported}"),
-    );
-    Failure::invalid("meta.k8s.io", "Options", "", &[error])
+/// The options object of a verb, as refusals name it.
+fn options_of(verb: &str) -> &'static str {
+    match verb {
+        "create" => "CreateOptions",
+        "update" => "UpdateOptions",
+        "patch" => "PatchOptions",
+        _ => "DeleteOptions",
+    }
 }
 
 /// How objects are written.

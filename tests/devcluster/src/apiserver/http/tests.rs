@@ -234,5 +234,5 @@ async fn a_row_carries_as_much_of_its_object_as_the_client_asks_for() {
         (&json!("ConfigMap"), &json!("v"))
     );
     assert_eq!(rows("?includeObject=None").await.1, Value::Null);
-    assert_eq!(rows("?includeObject=Everything").await.0, 422);
+    assert_eq!(rows("?includeObject=Everything").await.0, 400);
 }

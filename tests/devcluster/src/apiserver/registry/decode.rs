@@ -1,5 +1,6 @@
 //! What decoding into a built-in kind's type refuses: values of the wrong sort.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use super::super::{
@@ -13,6 +14,13 @@ pub(super) fn check(resource: &Resource, object: &Value) -> Result<(), Failure> 
     if resource.custom.is_some() {
         return Ok(());
     }
+    if let Some(what) = unreadable(resource, object) {
+        return Err(Failure::bad_request(format!(
+            "{kind} in version {:?} cannot be handled as a {kind}: {what}",
+            resource.version,
+            kind = resource.kind,
+        )));
+    }
     match mismatch(&resource.types.schema, resource.types.root, object, "") {
         None => Ok(()),
         Some((path, expected, found)) => Err(Failure::bad_request(format!(
@@ -21,6 +29,35 @@ pub(super) fn check(resource: &Resource, object: &Value) -> Result<(), Failure> 
             kind = resource.kind,
         ))),
     }
+}
+
+/// Texts that stand for bytes or for times with microseconds.
+fn unreadable(resource: &Resource, object: &Value) -> Option<String> {
+    if resource.is("secrets") {
+        let texts = object.get("data")?.as_object()?.values().filter_map(Value::as_str);
+        return texts.into_iter().find_map(|text| {
+            STANDARD.decode(text).err()?;
+            let odd = |b: u8| !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='));
+            let at = text.bytes().position(odd).unwrap_or(text.len() / 4 * 4);
+            Some(format!("illegal base64 data at input byte {at}"))
+        });
+    }
+    if resource.is("leases.coordination.k8s.io") {
+        let times = ["acquireTime", "renewTime"];
+        return times.iter().find_map(|field| {
+            let text = object.get("spec")?.get(field)?.as_str()?;
+            let seconds = text.get(..19)?;
+            let rest = &text[19..];
+            let micros = rest.strip_prefix('.').map(|r| r.bytes().take_while(u8::is_ascii_digit).count());
+            let read = format!("{seconds}Z").parse::<jiff::Timestamp>().is_ok();
+            (read && micros != Some(6)).then(|| {
+                format!(
+                    "parsing time {text:?} as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse {rest:?} as \".000000\""
+                )
+            })
+        });
+    }
+    None
 }
 
 /// The first value of the wrong sort: where it is, what should be there and what is.

@@ -29,13 +29,12 @@ fn key(name: &str) -> Key {
 }
 
 /// Why no custom resource can be created now: its definition is being deleted.
-pub(super) fn closed_to_new(registry: &Registry, call: &Call) -> Option<Failure> {
+pub(super) fn closed_to_new(registry: &Registry, call: &Call, name: &str) -> Option<Failure> {
     call.resource.custom.as_ref()?;
     let definition = registry.store.get(&key(&call.resource.id))?;
     meta::is_terminating(&definition.value).then(|| {
-        let mut failure = Failure::method_not_allowed();
-        failure.message = "create not allowed while custom resource definition is terminating".into();
-        failure
+        let why = "create not allowed while custom resource definition is terminating";
+        Failure::forbidden(&call.resource.group, &call.resource.plural, name, why, None)
     })
 }
 
@@ -170,7 +169,7 @@ fn remove_instances(registry: &Registry, definition: &Arc<Object>) {
     for instance in &registry.store.list(&id, None).objects {
         // An instance that changes meanwhile comes by here again.
         let _ = if meta::finalizers(&instance.value).is_empty() {
-            registry.store.delete(instance)
+            registry.store.delete(instance).map(drop)
         } else if meta::is_terminating(&instance.value) {
             Ok(())
         } else {

@@ -3,10 +3,12 @@
 //! What has finalizers or grace left is marked and stays; whoever takes the last one away deletes it in that same request. The policies
 //! Foreground and Orphan are finalizers too, for the garbage collector to work off.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
-    super::{clock::seconds, deviation::Deviation, status::Failure, store::Object},
+    super::{clock::seconds, deviation::Deviation, schema::FieldError, status::Failure, store::Object},
     Call, ListOptions, Registry, Stop, definitions, meta, present, rules,
 };
 
@@ -14,6 +16,7 @@ const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 /// Namespaces that no cluster is without.
 const LASTING: [&str; 2] = ["default", "kube-system"];
+const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 /// How often a delete starts over when others write at the same time.
 const ATTEMPTS: usize = 100;
 
@@ -45,31 +48,31 @@ impl DeleteOptions {
             (Some("Foreground"), None) => Some(Propagation::Foreground),
             (Some("Orphan"), None) | (None, Some(true)) => Some(Propagation::Orphan),
             (None, None) => None,
-            (Some(_), Some(_)) => {
-                return Err(Failure::bad_request(
-                    "orphanDependents and deletionPropagation cannot be both set",
-                ));
+            (Some(given), Some(_)) => {
+                let what = "orphanDependents and deletionPropagation cannot be both set";
+                return Err(refused(&FieldError::invalid("propagationPolicy", &json!(given), what)));
             }
             (Some(other), None) => {
-                let error = super::super::status::field_error(
-                    "propagationPolicy",
-                    super::super::schema::Reason::NotSupported,
-                    format!(
-                        "Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""
-                    ),
-                );
-                return Err(Failure::invalid("meta.k8s.io", "DeleteOptions", "", &[error]));
+                let supported = ["Foreground", "Background", "Orphan", "nil"];
+                let error = FieldError::not_supported("propagationPolicy", &json!(other), &supported);
+                return Err(refused(&error));
             }
         };
+        if body.get("gracePeriodSeconds").is_some_and(Value::is_string) {
+            return Err(Failure::bad_request(
+                "json: cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64",
+            ));
+        }
+        let dry_run = body.get("dryRun").filter(|d| !d.is_null() && **d != json!([]));
+        if let Some(given) = dry_run.filter(|d| **d != json!(["All"])) {
+            return Err(refused(&FieldError::not_supported("dryRun", given, &["All"])));
+        }
         Ok(Self {
             grace_seconds: body.get("gracePeriodSeconds").and_then(Value::as_i64),
             propagation,
             uid: text("/preconditions/uid"),
             resource_version: text("/preconditions/resourceVersion"),
-            dry_run: body
-                .get("dryRun")
-                .and_then(Value::as_array)
-                .is_some_and(|d| !d.is_empty()),
+            dry_run: dry_run.is_some(),
         })
     }
 
@@ -111,6 +114,10 @@ impl DeleteOptions {
     }
 }
 
+fn refused(error: &FieldError) -> Failure {
+    Failure::invalid("meta.k8s.io", "DeleteOptions", "", std::slice::from_ref(error))
+}
+
 /// What a delete comes to.
 enum Step {
     /// It was marked before, and nothing is new.
@@ -144,16 +151,19 @@ impl Registry {
                         .map(|object| present::shown(&call.resource, &object))
                 }
                 Step::Remove => {
-                    let answer = if call.resource.returns_deleted {
-                        shown
-                    } else {
-                        success(call, meta::text(&seen.value, "uid"))
+                    let seen = self.end_grace(call, seen, dry_run)?;
+                    let answer = |object: &Object| {
+                        if call.resource.returns_deleted {
+                            present::shown(&call.resource, object)
+                        } else {
+                            success(call, meta::text(&object.value, "uid"))
+                        }
                     };
                     if dry_run {
-                        return Ok(answer);
+                        return Ok(answer(&seen));
                     }
                     self.before_commit(call).await?;
-                    self.store.delete(&seen).map(|()| answer)
+                    self.store.delete(&seen).map(|last| answer(&last))
                 }
             };
             if let Ok(answer) = committed {
@@ -189,6 +199,19 @@ impl Registry {
         Ok(found.into_list(&call.resource))
     }
 
+    /// A pod that was to end later ends now: that is a change of its own before the deletion.
+    fn end_grace(&self, call: &Call, seen: Arc<Object>, dry_run: bool) -> Result<Arc<Object>, Failure> {
+        let left = seen.value["metadata"]["deletionGracePeriodSeconds"].as_i64();
+        if dry_run || left.is_none_or(|left| left == 0) {
+            return Ok(seen);
+        }
+        let old = present::shown(&call.resource, &seen);
+        let mut new = old.clone();
+        shorten(&mut new, &old, 0);
+        let stored = self.store.update(&seen, present::stored(&call.resource, new));
+        Ok(stored.unwrap_or(seen))
+    }
+
     fn next_step(&self, call: &Call, old: &Value, options: &DeleteOptions) -> Step {
         let resource = &call.resource;
         let mut new = old.clone();
@@ -202,7 +225,7 @@ impl Registry {
                 Propagation::Orphan => finalizers.push(ORPHAN.into()),
             }
         }
-        if resource.is("customresourcedefinitions.apiextensions.k8s.io") {
+        if resource.is(DEFINITIONS) {
             definitions::mark_terminating(&mut new, &mut finalizers, now);
         }
         let grace = rules::grace_seconds(resource, old, options.grace_seconds);
@@ -227,12 +250,13 @@ impl Registry {
         } else {
             let end = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
             meta::set(&mut new, "deletionTimestamp", json!(seconds(end)));
+            let definition = resource.is(DEFINITIONS);
             if waits {
                 new["status"]["phase"] = json!("Terminating");
-            } else {
+            } else if !definition {
                 meta::set(&mut new, "deletionGracePeriodSeconds", json!(grace));
             }
-            if meta::generation(old) > 0 && !self.planted.is(Deviation::DeletionIsNoGeneration) {
+            if meta::generation(old) > 0 && !definition && !self.planted.is(Deviation::DeletionIsNoGeneration) {
                 meta::set(&mut new, "generation", json!(meta::generation(old) + 1));
             }
         }

@@ -109,6 +109,16 @@ pub(super) enum Stop {
     Disconnect,
 }
 
+impl Stop {
+    /// The same with warnings, which come with refusals too.
+    fn with_warnings(self, warnings: Vec<String>) -> Self {
+        match self {
+            Self::Failure(failure) => Self::Failure(Failure { warnings, ..failure }),
+            Self::Disconnect => Self::Disconnect,
+        }
+    }
+}
+
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)

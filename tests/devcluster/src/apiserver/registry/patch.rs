@@ -28,8 +28,16 @@ const MAX_OPERATIONS: usize = 10_000;
 impl Patch {
     /// Reads a JSON patch.
     pub(in crate::apiserver) fn json(value: Value) -> Result<Self, Failure> {
-        let patch: json_patch::Patch =
-            serde_json::from_value(value).map_err(|e| Failure::bad_request(format!("error decoding patch: {e}")))?;
+        if value.is_object() {
+            return Err(Failure::bad_request(
+                "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
+            ));
+        }
+        // What is a list, but not of operations, is found when it is applied.
+        let patch: json_patch::Patch = match serde_json::from_value(value) {
+            Ok(patch) => patch,
+            Err(_) => return Err(rejected()),
+        };
         if patch.0.len() > MAX_OPERATIONS {
             return Err(Failure::too_large(MAX_OPERATIONS));
         }
@@ -64,19 +72,12 @@ pub(super) fn apply(resource: &Resource, old: &Value, patch: &Patch) -> Result<V
     match patch {
         Patch::Json(patch) => {
             let mut new = old.clone();
-            let rejected = || {
-                let mut failure = Failure::new(
-                    http::StatusCode::UNPROCESSABLE_ENTITY,
-                    "Invalid",
-                    "the server rejected our request due to an error in our request",
-                );
-                failure.details = Some(Box::new(serde_json::json!({})));
-                failure
-            };
             for operation in &patch.0 {
                 if passes_on_absence(&new, operation) {
                     continue;
                 }
+                let made = replace_makes(&new, operation);
+                let operation = made.as_ref().unwrap_or(operation);
                 json_patch::patch(&mut new, std::slice::from_ref(operation)).map_err(|_| rejected())?;
             }
             Ok(new)
@@ -101,6 +102,31 @@ pub(super) fn apply(resource: &Resource, old: &Value, patch: &Patch) -> Result<V
             })
         }
     }
+}
+
+fn rejected() -> Failure {
+    let mut failure = Failure::new(
+        http::StatusCode::UNPROCESSABLE_ENTITY,
+        "Invalid",
+        "the server rejected our request due to an error in our request",
+    );
+    failure.details = Some(Box::new(serde_json::json!({})));
+    failure
+}
+
+/// A `replace` makes a member that is absent.
+fn replace_makes(object: &Value, operation: &json_patch::PatchOperation) -> Option<json_patch::PatchOperation> {
+    let json_patch::PatchOperation::Replace(replace) = operation else {
+        return None;
+    };
+    let (parent, _) = replace.path.as_str().rsplit_once('/')?;
+    let made = object.pointer(parent)?.is_object() && object.pointer(replace.path.as_str()).is_none();
+    made.then(|| {
+        json_patch::PatchOperation::Add(json_patch::AddOperation {
+            path: replace.path.clone(),
+            value: replace.value.clone(),
+        })
+    })
 }
 
 /// A `test` for null holds where the member is absent: the server takes it so, and clients ask it that way whether a list is there yet.

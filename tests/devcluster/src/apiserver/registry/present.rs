@@ -17,11 +17,11 @@ pub(in crate::apiserver) fn shown(resource: &Resource, object: &Object) -> Value
             value = events::from_core(value);
         }
         builtin::canonicalize(&resource.api_version(), &resource.kind, &mut value);
-    } else if let Some(custom) = &resource.custom
-        && object.resource_version < custom.since
-    {
-        custom.schema.prune(&mut value);
-        custom.schema.apply_defaults(&mut value);
+    } else if let Some(custom) = &resource.custom {
+        if object.resource_version < custom.since {
+            custom.schema.prune(&mut value);
+            custom.schema.apply_defaults(&mut value);
+        }
         value["apiVersion"] = json!(resource.api_version());
     }
     value

@@ -379,7 +379,7 @@ async fn a_definition_goes_after_its_instances_and_takes_its_resource_along() {
         going["metadata"]["finalizers"][0],
         "customresourcecleanup.apiextensions.k8s.io"
     );
-    assert_eq!(code(send("POST", things.into(), thing).await), 405);
+    assert_eq!(code(send("POST", things.into(), thing).await), 403);
     send(
         "PATCH",
         format!("{things}/t"),

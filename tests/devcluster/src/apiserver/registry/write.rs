@@ -27,6 +27,8 @@ const NAME_ATTEMPTS: usize = 8;
 const MAX_BASE: usize = 58;
 /// An object may have this many bytes.
 const MAX_OBJECT: usize = 1536 * 1024;
+/// How the complaint about an amount begins.
+const NO_QUANTITY: &str = "quantities must match the regular expression";
 /// The longest field manager.
 const MAX_MANAGER: usize = 128;
 
@@ -64,7 +66,10 @@ impl Registry {
         if !matches!(meta::text(&value, "resourceVersion"), "" | "0") {
             return Err(Failure::unexpected("resourceVersion should not be set on objects to be created").into());
         }
-        self.insert(call, value, true, warnings).await
+        let told = warnings.clone();
+        self.insert(call, value, true, warnings)
+            .await
+            .map_err(|stop| stop.with_warnings(told))
     }
 
     /// PUT or PATCH.
@@ -76,13 +81,14 @@ impl Registry {
             };
             let old = present::shown(&call.resource, &seen);
             let (new, warnings) = self.changed(call, &old, input)?;
+            let refused = |failure: Failure| Stop::from(failure).with_warnings(warnings.clone());
             self.check_escalation(call, Some(&old), &new)?;
             let explicit = match check_version(call, input, &seen, &new) {
                 Err(_) if self.planted.is(Deviation::StaleVersionPasses) => false,
-                checked => checked?,
+                checked => checked.map_err(refused)?,
             };
-            check_uid(call, input, &old, &new)?;
-            let (value, committed) = match conclude(call, &old, new, self.planted)? {
+            check_uid(call, input, &old, &new).map_err(refused)?;
+            let (value, committed) = match conclude(call, &old, new, self.planted).map_err(refused)? {
                 Step::Nothing => {
                     return Ok(Written {
                         value: old,
@@ -111,7 +117,7 @@ impl Registry {
                 Step::Delete(mut value) => {
                     self.before_commit(call).await?;
                     meta::copy(&old, &mut value, "resourceVersion");
-                    (value, self.store.delete(&seen))
+                    (value, self.store.delete(&seen).map(drop))
                 }
             };
             match committed {
@@ -136,11 +142,14 @@ impl Registry {
             return Err(call.missing().into());
         }
         match input {
-            Input::Put(body) if call.resource.create_on_put => {
+            Input::Put(body) => {
                 let mut value = body.value.clone();
                 check_kind(call, &mut value)?;
                 check_name(call, &mut value)?;
                 let warnings = check_fields(call, &value, &body.duplicates, None)?;
+                if !call.resource.create_on_put {
+                    return Err(Stop::from(call.missing()).with_warnings(warnings));
+                }
                 self.insert(call, value, true, warnings).await
             }
             Input::Apply(body) => {
@@ -188,7 +197,7 @@ impl Registry {
         let base = meta::text(&value, "generateName").to_owned();
         let generate = meta::text(&value, "name").is_empty() && !base.is_empty();
         self.namespace_open(call, meta::text(&value, "name"))?;
-        if let Some(failure) = definitions::closed_to_new(self, call) {
+        if let Some(failure) = definitions::closed_to_new(self, call, meta::text(&value, "name")) {
             return Err(failure.into());
         }
         if resource.custom.is_none() || !self.planted.is(Deviation::NoDefaults) {
@@ -220,7 +229,7 @@ impl Registry {
             let name = meta::text(&new, "name").to_owned();
             if call.dry_run {
                 if self.store.get(&call.key_of(&name)).is_some() {
-                    return Err(Failure::already_exists(&resource.group, &resource.plural, &name).into());
+                    return Err(self.name_taken(call, &name).into());
                 }
                 return Ok(Written {
                     value: new,
@@ -244,10 +253,20 @@ impl Registry {
                     });
                 }
                 Err(_) if generate => {}
-                Err(_) => return Err(Failure::already_exists(&resource.group, &resource.plural, &name).into()),
+                Err(_) => return Err(self.name_taken(call, &name).into()),
             }
         }
         Err(Failure::already_exists(&resource.group, &resource.plural, &base).into())
+    }
+
+    /// 409 for a name that is taken; it says whether the owner of the name is about to go.
+    fn name_taken(&self, call: &Call, name: &str) -> Failure {
+        let mut failure = Failure::already_exists(&call.resource.group, &call.resource.plural, name);
+        let present = self.store.get(&call.key_of(name));
+        if present.is_some_and(|object| meta::is_terminating(&object.value)) {
+            failure.message = format!("object is being deleted: {}", failure.message);
+        }
+        failure
     }
 
     /// The object as the request wants it, with its ownership, before the rules of the kind.
@@ -350,6 +369,17 @@ fn conclude(call: &Call, old: &Value, mut new: Value, planted: Planted) -> Resul
 }
 
 fn check_errors(resource: &Resource, name: &str, errors: &[FieldError]) -> Result<(), Failure> {
+    // A quantity that cannot be read is found by the decoder.
+    let unread = errors
+        .iter()
+        .find_map(|e| e.message.find(NO_QUANTITY).map(|at| &e.message[at..]));
+    if let (Some(what), None) = (unread, &resource.custom) {
+        return Err(Failure::bad_request(format!(
+            "{kind} in version {:?} cannot be handled as a {kind}: {what}",
+            resource.version,
+            kind = resource.kind,
+        )));
+    }
     if errors.is_empty() {
         Ok(())
     } else {
