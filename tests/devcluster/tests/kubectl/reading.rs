@@ -90,12 +90,12 @@ pub(crate) fn session_of_a_server(kubectl: &Kubectl) {
 
     kubectl.ok(&["create", "configmap", "one", "--from-literal=k=a"]);
     let watch = Watch::of(kubectl, &["get", "configmaps", "--field-selector=metadata.name=one"]);
-    assert_eq!(watch.next(), ["ADDED", "one"]);
+    assert_eq!(watch.next(), ["ADDED", "one", "1"]);
     kubectl.ok(&["create", "configmap", "two", "--from-literal=k=a"]);
     kubectl.ok(&["patch", "cm", "one", "--type=merge", "-p", "{\"data\":{\"l\":\"b\"}}"]);
-    assert_eq!(watch.next(), ["MODIFIED", "one"]);
+    assert_eq!(watch.next(), ["MODIFIED", "one", "2"]);
     kubectl.ok(&["delete", "cm", "one"]);
-    assert_eq!(watch.next(), ["DELETED", "one"]);
+    assert_eq!(watch.next(), ["DELETED", "one", "2"]);
 }
 
 /// A `get --watch` that runs until it is dropped.

@@ -135,6 +135,11 @@ fn columns(resource: &Resource) -> Vec<Shown> {
             out.push(shown("Object", "string", Source::Computed(involved)));
             out.push(shown("Message", "string", Source::Computed(event_text)));
         }
+        "configmaps" => out.push(shown("Data", "integer", Source::Computed(entries))),
+        "secrets" => {
+            out.push(shown("Type", "string", path(".type")));
+            out.push(shown("Data", "integer", Source::Computed(entries)));
+        }
         "nodes" => out.push(shown("Status", "string", Source::Computed(node_status))),
         _ => {}
     }
@@ -340,6 +345,11 @@ fn number_or_none(value: &Value) -> Value {
     }
 }
 
+fn entries(object: &Value) -> Value {
+    let count = |field: &str| object[field].as_object().map_or(0, serde_json::Map::len);
+    json!(count("data") + count("binaryData"))
+}
+
 fn node_status(node: &Value) -> Value {
     let mut conditions = node["status"]["conditions"].as_array().into_iter().flatten();
     let ready = conditions.find(|c| c["type"] == "Ready").map(|c| c["status"] == "True");
@@ -360,4 +370,34 @@ fn involved(event: &Value) -> Value {
 
 fn event_text(event: &Value) -> Value {
     event.get("message").unwrap_or(&event["note"]).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_ready_or_not_or_silent_and_may_be_cordoned() {
+        let node =
+            |conditions: Value, spec: Value| node_status(&json!({"spec": spec, "status": {"conditions": conditions}}));
+        let ready =
+            |status: &str| json!([{"type": "MemoryPressure", "status": "True"}, {"type": "Ready", "status": status}]);
+        assert_eq!(node(ready("True"), json!({})), "Ready");
+        assert_eq!(node(ready("Unknown"), json!({})), "NotReady");
+        assert_eq!(node(json!([]), json!({})), "Unknown");
+        assert_eq!(node_status(&json!({})), "Unknown");
+        assert_eq!(
+            node(ready("True"), json!({"unschedulable": true})),
+            "Ready,SchedulingDisabled"
+        );
+    }
+
+    #[test]
+    fn entries_of_both_forms_count() {
+        assert_eq!(entries(&json!({})), 0);
+        assert_eq!(
+            entries(&json!({"data": {"a": "", "b": ""}, "binaryData": {"c": ""}})),
+            3
+        );
+    }
 }
