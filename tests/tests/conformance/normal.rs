@@ -104,7 +104,9 @@ impl Normaliser {
 
     fn collect_uids(&mut self, text: &str) {
         let found: Vec<String> = self.uid.find_iter(text).map(|m| m.as_str().to_owned()).collect();
-        found.iter().for_each(|uid| self.learn("uid", uid));
+        for uid in &found {
+            self.learn("uid", uid);
+        }
     }
 
     fn collect_metadata(&mut self, object: &Value) {
@@ -146,7 +148,9 @@ impl Normaliser {
                         ["operation", "manager", "apiVersion", "subresource"].map(|k| entry[k].to_string())
                     });
                 }
-                items.iter_mut().for_each(|item| self.rewrite(item, key));
+                for item in items {
+                    self.rewrite(item, key);
+                }
             }
             Value::Object(fields) => {
                 sort_causes(fields);

@@ -106,11 +106,11 @@ async fn d47_refused_definitions(s: &mut Session) {
         with(&|d| *d.pointer_mut(at).unwrap() = json!({"type": "odd"})),
         with(&|d| *d.pointer_mut(at).unwrap() = json!({"type": "integer", "default": "x"})),
         with(&|d| {
-            *d.pointer_mut(at).unwrap() = json!({"type": "integer", "x-kubernetes-validations": [{"rule": "self +"}]})
+            *d.pointer_mut(at).unwrap() = json!({"type": "integer", "x-kubernetes-validations": [{"rule": "self +"}]});
         }),
         with(&|d| {
             *d.pointer_mut(at).unwrap() =
-                json!({"type": "array", "x-kubernetes-list-type": "map", "items": {"type": "object"}})
+                json!({"type": "array", "x-kubernetes-list-type": "map", "items": {"type": "object"}});
         }),
         with(&|d| d["spec"]["scope"] = json!("Odd")),
         with(&|d| d["spec"]["group"] = json!("")),

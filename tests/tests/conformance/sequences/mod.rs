@@ -11,7 +11,10 @@
 
 mod plan;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use serde_json::{Value, json};
 
@@ -120,10 +123,12 @@ fn first_difference(seed: u64, golden: &[Value], ours: &[Value]) -> Option<Strin
     let mut out = format!("seed {seed}, exchange {}:", at + 1);
     for exchange in &golden[..at.min(golden.len())] {
         let request = &exchange["request"];
-        out += &format!(
+        write!(
+            out,
             "\n    {} {} {} -> {}",
             request["method"], request["path"], request["body"], exchange["status"]
-        );
+        )
+        .unwrap();
     }
     let one = |all: &[Value]| all.get(at).cloned().into_iter().collect::<Vec<_>>();
     let lines = golden::compare(&one(golden), &one(ours), &none);
@@ -153,7 +158,9 @@ fn explained(seed: u64) -> bool {
 fn remember(seeds: &BTreeSet<u64>) {
     let new: Vec<u64> = seeds.difference(&failing()).copied().collect();
     let mut text = std::fs::read_to_string(seeds_file()).unwrap();
-    new.iter().for_each(|seed| text += &format!("{seed}\n"));
+    for seed in new {
+        writeln!(text, "{seed}").unwrap();
+    }
     std::fs::write(seeds_file(), text).unwrap();
 }
 

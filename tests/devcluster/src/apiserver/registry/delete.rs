@@ -151,7 +151,7 @@ impl Registry {
                         .map(|object| present::shown(&call.resource, &object))
                 }
                 Step::Remove => {
-                    let seen = self.end_grace(call, seen, dry_run)?;
+                    let seen = self.end_grace(call, seen, dry_run);
                     let answer = |object: &Object| {
                         if call.resource.returns_deleted {
                             present::shown(&call.resource, object)
@@ -200,16 +200,16 @@ impl Registry {
     }
 
     /// A pod that was to end later ends now: that is a change of its own before the deletion.
-    fn end_grace(&self, call: &Call, seen: Arc<Object>, dry_run: bool) -> Result<Arc<Object>, Failure> {
+    fn end_grace(&self, call: &Call, seen: Arc<Object>, dry_run: bool) -> Arc<Object> {
         let left = seen.value["metadata"]["deletionGracePeriodSeconds"].as_i64();
         if dry_run || left.is_none_or(|left| left == 0) {
-            return Ok(seen);
+            return seen;
         }
         let old = present::shown(&call.resource, &seen);
         let mut new = old.clone();
         shorten(&mut new, &old, 0);
         let stored = self.store.update(&seen, present::stored(&call.resource, new));
-        Ok(stored.unwrap_or(seen))
+        stored.unwrap_or(seen)
     }
 
     fn next_step(&self, call: &Call, old: &Value, options: &DeleteOptions) -> Step {

@@ -181,7 +181,7 @@ impl Registry {
                 .map_err(refused)?;
                 self.insert(call, new, false, Vec::new()).await
             }
-            _ => Err(call.missing().into()),
+            Input::Patch(_) => Err(call.missing().into()),
         }
     }
 
