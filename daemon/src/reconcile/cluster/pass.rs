@@ -187,7 +187,8 @@ impl Pass<'_> {
         };
         let rendered = render::render(desired, &inputs)
             .map_err(|error| Failure::new(crate::reconcile::ErrorType::Internal, error.to_string()))?;
-        let plan = plan::plan(&rendered, &children, &pools, formed, &memo.marks);
+        let replaceable = plan::replaceable(&children, formed, status::is_of_another_edition(previous));
+        let plan = plan::plan(&rendered, &children, &pools, replaceable, &memo.marks);
         for key in &rendered.dropped {
             let note = format!("spec.config[{key}] has no effect: the operator sets it");
             if self.new_generation() {

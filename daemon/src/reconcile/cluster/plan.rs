@@ -86,8 +86,9 @@ pub fn pools(desired: &Desired, children: &Children, formed: bool, growing: bool
         } else {
             pool.replicas
         };
-        // Pods of a cluster that never ran are made anew from the newest template.
-        let replacing = !formed && children.ready() == 0 && set.current_revision != set.update_revision;
+        // Pods of a cluster that never ran are made anew from the newest template, and once begun that goes on: behind a
+        // partition those that come back meanwhile would be of the old one.
+        let replacing = !formed && set.current_revision != set.update_revision;
         let partition = if replacing { 0 } else { replicas };
         pools.states.insert(pool.role, PoolState { replicas, partition });
     }
@@ -103,9 +104,14 @@ pub fn pools(desired: &Desired, children: &Children, formed: bool, growing: bool
     pools
 }
 
+/// Whether pods may be made anew at any time: nobody has ever used them. `other_edition`: servers run and answer, but
+/// are not Enterprise, and only another image can help.
+pub fn replaceable(children: &Children, formed: bool, other_edition: bool) -> bool {
+    !formed && (children.ready() == 0 || other_edition)
+}
+
 /// Parts of the template that must not be changed now.
-fn held_parts(rendered: &Rendered, children: &Children, formed: bool) -> Vec<Part> {
-    let replaceable = !formed && children.ready() == 0;
+fn held_parts(rendered: &Rendered, children: &Children, replaceable: bool) -> Vec<Part> {
     let mut held = Vec::new();
     for pool in &rendered.pools {
         let Some(set) = children.sets.get(&pool.role) else {
@@ -127,10 +133,10 @@ pub fn plan(
     rendered: &Rendered,
     children: &Children,
     pools: &Pools,
-    formed: bool,
+    replaceable: bool,
     marks: &BTreeMap<(Kind, String), String>,
 ) -> Plan {
-    let parts = held_parts(rendered, children, formed);
+    let parts = held_parts(rendered, children, replaceable);
     let mut held = pools.held.clone();
     held.extend(parts.iter().map(|part| part.field().to_owned()));
     let template_held = !parts.is_empty();
@@ -164,7 +170,7 @@ pub fn plan(
             second.extend(self::ensure(&pool.manifest, set.map(|set| &set.child), marks.get(&key)));
         }
     }
-    let third = outdated_pods(rendered, children, pools, formed);
+    let third = outdated_pods(rendered, children, pools, replaceable);
     let levels = [first, second, third].into_iter().filter(|level| !level.is_empty());
     Plan {
         levels: levels.collect(),
@@ -222,8 +228,8 @@ fn remove(kind: Kind, name: &str, child: &Child, rendered: &Rendered, reason: &s
 }
 
 /// Pods of an older template of a cluster that never ran: nobody uses them, and they would wait for ever.
-fn outdated_pods(rendered: &Rendered, children: &Children, pools: &Pools, formed: bool) -> Vec<Action> {
-    if formed || children.ready() > 0 {
+fn outdated_pods(rendered: &Rendered, children: &Children, pools: &Pools, replaceable: bool) -> Vec<Action> {
+    if !replaceable {
         return Vec::new();
     }
     let replacing = |role: &Role| pools.states.get(role).is_some_and(|state| state.partition == 0);

@@ -54,12 +54,21 @@ pub struct Report<'a> {
     pub now: Timestamp,
 }
 
+/// Reason of `Ready` while the servers are of another edition.
+const NOT_ENTERPRISE: &str = "NotEnterprise";
+
 /// Whether the cluster was complete once.
 pub fn was_formed(status: &Neo4jEnterpriseClusterStatus) -> bool {
     status
         .bootstrap
         .as_ref()
         .is_some_and(|bootstrap| bootstrap.formed_at.is_some())
+}
+
+/// Whether its servers were last found to be of an edition that cannot form a cluster.
+pub fn is_of_another_edition(status: &Neo4jEnterpriseClusterStatus) -> bool {
+    let mut conditions = status.conditions.iter();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.reason == NOT_ENTERPRISE)
 }
 
 /// What a growing cluster is on its way to.
@@ -306,7 +315,7 @@ fn set_conditions(conditions: &mut Conditions, report: &Report<'_>, facts: Optio
     let (reason, message) = if !report.conflicts.is_empty() {
         ("NameConflict", conflict_message(report.conflicts))
     } else if let Step::NotEnterprise { .. } = report.step {
-        ("NotEnterprise", report.step.waits_for().unwrap_or_default())
+        (NOT_ENTERPRISE, report.step.waits_for().unwrap_or_default())
     } else if ready {
         ("ClusterReady", "all servers and databases are well".to_owned())
     } else if !report.formed {

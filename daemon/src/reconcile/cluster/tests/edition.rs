@@ -46,3 +46,34 @@ async fn servers_that_are_not_enterprise_are_told_and_not_asked_again_and_again(
     }))
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_image_replaces_servers_of_another_edition() {
+    within(Box::pin(async {
+        let world = World::new().await;
+        let edition = |edition| {
+            let cluster = world.fake.cluster("prod", "graph");
+            cluster.with(|cluster, _| cluster.edition = edition);
+        };
+        edition(Edition::Community);
+        world.cluster(json!({"image": {"tag": "2025.08.0"}})).await;
+        world
+            .until("not Enterprise", |status| {
+                condition(status, "Ready") == of(("False", "NotEnterprise"))
+            })
+            .await;
+        world.change(json!({"image": {"tag": "2025.08.0-enterprise"}})).await;
+        world.pass().await.unwrap();
+        let held = condition(&world.status().await, "Progressing");
+        assert_ne!(held.1, "ChangeHeld", "{held:?}");
+        edition(Edition::Enterprise);
+        world.ready().await;
+        let pods = world.api::<Pod>().list(&ListParams::default()).await.unwrap();
+        let images: Vec<_> = pods
+            .iter()
+            .filter_map(|pod| pod.spec.as_ref()?.containers[0].image.clone())
+            .collect();
+        assert_eq!(images, ["neo4j:2025.08.0-enterprise"; 3]);
+    }))
+    .await;
+}
