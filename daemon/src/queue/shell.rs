@@ -76,8 +76,9 @@ impl Queue {
                     return None;
                 }
                 if let Some(job) = state.take(Instant::now()) {
-                    // One wake-up may stand for many adds: the next worker is woken by the one that took.
-                    if state.has_due() {
+                    // One wake-up may stand for many adds: the next worker is woken by the one that took, also to know when
+                    // the next delayed key is due.
+                    if state.has_due() || state.next_due().is_some() {
                         self.shared.wake.notify_one();
                     }
                     return Some(job);

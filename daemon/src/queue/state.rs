@@ -42,7 +42,7 @@ enum Stage {
     },
     Running {
         since: Instant,
-        /// Added while running: the best reason and the newest text.
+        /// Added while running: the best reason, and the texts of all that are as good.
         dirty: Option<(Priority, Trigger)>,
     },
 }
@@ -58,6 +58,14 @@ enum Wait {
     Gather,
 }
 
+/// What becomes of a delayed key when it is added again.
+enum Next {
+    /// It is due. `afresh`: its failures are forgotten.
+    Run { afresh: bool },
+    /// It waits until then.
+    Wait(Wait, Instant),
+}
+
 impl Wait {
     /// The level of a key whose time has come.
     const fn priority(self) -> Priority {
@@ -65,6 +73,40 @@ impl Wait {
             Self::Gather => Priority::Owned,
             Self::Requeue | Self::Backoff => Priority::Requeued,
         }
+    }
+
+    /// What becomes of a key that waits until `at`. `gathers`: until when it would gather such a reason.
+    fn next(self, priority: Priority, at: Instant, gathers: Option<Instant>, now: Instant) -> Next {
+        match (self, priority) {
+            (_, Priority::Changed) => Next::Run {
+                afresh: self == Self::Backoff,
+            },
+            (Self::Backoff, Priority::Owned) => Next::Wait(self, at.min(now + DEPENDENCY_PAUSE)),
+            (Self::Backoff | Self::Gather, _) => Next::Wait(self, at),
+            (Self::Requeue, _) => match gathers {
+                Some(until) => Next::Wait(Self::Gather, at.min(until)),
+                None => Next::Run { afresh: false },
+            },
+        }
+    }
+}
+
+/// Adds a reason to one that is known: the better level counts. The text keeps every change of the resource and of what
+/// it depends on, since a pass may look only where the text points.
+fn merge(known: &mut Priority, text: &mut Trigger, priority: Priority, trigger: Trigger) {
+    if priority < *known && *known > Priority::Owned {
+        *text = trigger;
+    } else if priority <= Priority::Owned || priority == *known {
+        join(text, &trigger);
+    }
+    *known = priority.min(*known);
+}
+
+fn join(text: &mut Trigger, further: &Trigger) {
+    if !text.contains(further.as_ref()) {
+        let text = text.to_mut();
+        text.push_str(", ");
+        text.push_str(further);
     }
 }
 
@@ -140,66 +182,52 @@ impl State {
             };
         };
         match &mut entry.stage {
-            Stage::Running { dirty, .. } => {
-                if dirty.as_ref().is_none_or(|(known, _)| priority < *known) {
-                    *dirty = Some((priority, trigger));
-                }
-            }
+            Stage::Running { dirty, .. } => match dirty {
+                Some((known, text)) => merge(known, text, priority, trigger),
+                None => *dirty = Some((priority, trigger)),
+            },
             Stage::Due {
                 priority: known,
                 place,
                 trigger: text,
             } => {
-                if priority < *known {
-                    self.due[*known as usize].remove(place);
-                    self.due[priority as usize].insert(*place, key);
-                    *known = priority;
-                    *text = trigger;
+                let before = *known;
+                merge(known, text, priority, trigger);
+                if *known < before {
+                    self.due[before as usize].remove(place);
+                    self.due[*known as usize].insert(*place, key);
                 }
                 if priority == Priority::Changed {
                     entry.failures = 0;
                 }
             }
             Stage::Delayed {
-                at, wait: Wait::Gather, ..
-            } => {
-                if priority == Priority::Changed {
-                    self.delayed.remove(at);
-                    let failures = entry.failures;
-                    self.put_due(key, failures, priority, now, trigger);
-                }
-            }
-            Stage::Delayed {
                 at,
-                wait: Wait::Requeue,
-                ..
+                trigger: text,
+                wait,
             } => {
-                if gathers.is_some_and(|until| at.0 <= until) {
-                    return;
-                }
-                self.delayed.remove(at);
+                let (at, mut known, mut text) = (*at, wait.priority(), std::mem::take(text));
                 let failures = entry.failures;
-                match gathers {
-                    Some(until) => self.put_delayed(key, failures, until, trigger, Wait::Gather),
-                    None => self.put_due(key, failures, priority, now, trigger),
+                let next = wait.next(priority, at.0, gathers, now);
+                merge(&mut known, &mut text, priority, trigger);
+                self.delayed.remove(&at);
+                match next {
+                    Next::Run { afresh } => {
+                        self.put_due(key, if afresh { 0 } else { failures }, priority, now, text);
+                    }
+                    Next::Wait(wait, until) => {
+                        // A time that stays keeps its place among others of the same time.
+                        let at = if until == at.0 { at } else { self.place(until) };
+                        self.delayed.insert(at, key.clone());
+                        let stage = Stage::Delayed {
+                            at,
+                            trigger: text,
+                            wait,
+                        };
+                        self.entries.insert(key, Entry { failures, stage });
+                    }
                 }
             }
-            Stage::Delayed {
-                at,
-                wait: Wait::Backoff,
-                ..
-            } => match priority {
-                Priority::Changed => {
-                    self.delayed.remove(at);
-                    self.put_due(key, 0, priority, now, trigger);
-                }
-                Priority::Owned if now + DEPENDENCY_PAUSE < at.0 => {
-                    self.delayed.remove(at);
-                    let failures = entry.failures;
-                    self.put_delayed(key, failures, now + DEPENDENCY_PAUSE, trigger, Wait::Backoff);
-                }
-                _ => {}
-            },
         }
     }
 

@@ -124,7 +124,11 @@ impl Model {
                 row.failures = 0;
             }
             self.rows.push(row);
-        } else if row.gathers && priority != Priority::Changed || !row.backoff && gathers && row.due.0 <= until {
+        } else if row.gathers && priority != Priority::Changed {
+            self.rows.push(row);
+        } else if !row.backoff && gathers && row.due.0 <= until {
+            row.gathers = true;
+            row.priority = Priority::Owned;
             self.rows.push(row);
         } else if !row.backoff && gathers {
             self.gather(index, row.failures, until);
@@ -300,7 +304,11 @@ fn what_a_run_causes_is_gathered_into_one_run_and_a_users_change_does_not_wait()
     }
     assert_eq!(state.next_due(), Some(now + gather), "later ones do not put it off");
     let run = state.take(now + gather).unwrap();
-    assert_eq!((run.trigger.as_ref(), run.waited), ("storm 1", Duration::ZERO));
+    assert_eq!(run.waited, Duration::ZERO);
+    assert_eq!(
+        run.trigger, "storm 1, storm 40, storm 99",
+        "a pass may look only where the text points"
+    );
     state.finish(&key(0), Verdict::Done(None), 0.0, now + gather);
 
     state.add(key(0), Priority::Owned, "pods changed".into(), now + gather);
@@ -309,6 +317,29 @@ fn what_a_run_causes_is_gathered_into_one_run_and_a_users_change_does_not_wait()
     state.finish(&key(0), Verdict::Done(None), 0.0, now + gather);
     state.rest(&key(1), now + gather * 9);
     assert_eq!((state.rested.len(), state.resting.len()), (1, 1), "rest is forgotten");
+}
+
+#[test]
+fn no_reason_is_forgotten_over_another() {
+    let text = |adds: &[(Priority, &'static str)]| {
+        let mut state = State::default();
+        let now = Instant::now();
+        for (priority, trigger) in adds {
+            state.add(key(0), *priority, (*trigger).into(), now);
+        }
+        state.take(now).unwrap().trigger.into_owned()
+    };
+    use Priority::{Changed, Listed, Owned};
+    assert_eq!(
+        text(&[(Owned, "pods"), (Owned, "secrets"), (Owned, "pods")]),
+        "pods, secrets"
+    );
+    assert_eq!(text(&[(Owned, "secrets"), (Changed, "cluster")]), "secrets, cluster");
+    assert_eq!(text(&[(Changed, "cluster"), (Owned, "secrets")]), "cluster, secrets");
+    assert_eq!(
+        text(&[(Listed, "list"), (Owned, "secrets"), (Listed, "list")]),
+        "secrets"
+    );
 }
 
 #[test]
