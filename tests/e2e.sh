@@ -7,20 +7,27 @@ cd "$(dirname "$0")/.."
 skipped=()
 suites=()
 
+# build VARIABLE SCRIPT: exports the folder that the script prints. 1 where a tool is missing (the script has said which);
+# a build that fails ends everything.
+build() {
+	local status=0 folder
+	folder=$("$2") || status=$?
+	case $status in
+	0) export "$1=$folder" ;;
+	3) return 1 ;;
+	*) echo "e2e: $2 failed" >&2; exit "$status" ;;
+	esac
+}
+
 # Both builds first: what is missing shows before anything has run for minutes.
 if [[ -n ${CONTEXT:-} ]]; then
-	suites+=(controlplane)
-	skipped+=("what needs a control plane of its own: CONTEXT names a server that others use")
-elif [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
-	suites+=(controlplane blackbox controllers conformance)
-elif CONTROLPLANE=$(tests/controlplane/multicall/build.sh); then
-	export CONTROLPLANE
+	skipped+=("the suites against a real control plane, which write to all of it: CONTEXT names one that others use, unset it")
+elif [[ -n ${KUBEBUILDER_ASSETS:-} ]] || build CONTROLPLANE tests/controlplane/multicall/build.sh; then
 	suites+=(controlplane blackbox controllers conformance)
 else
 	skipped+=("the suites against a real control plane")
 fi
-if NEO4J_SERVER=$(tests/neo4j/build.sh); then
-	export NEO4J_SERVER
+if build NEO4J_SERVER tests/neo4j/build.sh; then
 	suites+=(bolt)
 else
 	skipped+=("the Bolt suite against a real Neo4j")

@@ -4,7 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
+# Exit 3 says that a tool is missing; anything else that a build failed.
 die() { echo "neo4j: $*" >&2; exit 1; }
+missing() { echo "neo4j: $*" >&2; exit 3; }
 
 # 5.26 runs on 17 and on 21. The first JDK of these: JAVA_HOME, the one on the path, those of the system.
 jdk() {
@@ -20,8 +22,8 @@ jdk() {
 	return 1
 }
 
-java=$(jdk) || die "no JDK 17 or 21 (java and javac) is found: install one, or set JAVA_HOME"
-command -v mvn >/dev/null || die "mvn is missing: install Maven 3 from https://maven.apache.org"
+java=$(jdk) || missing "no JDK 17 or 21 (java and javac) is found: install one, or set JAVA_HOME"
+command -v mvn >/dev/null || missing "mvn is missing: install Maven 3 from https://maven.apache.org"
 
 version=$(sed -n 's:.*<neo4j.version>\(.*\)</neo4j.version>.*:\1:p' pom.xml)
 key=$(cat pom.xml Server.java build.sh <(echo "$java"; "$java/bin/java" -version 2>&1) | sha256sum | cut -c1-12)

@@ -134,12 +134,12 @@ impl Neo4jServer {
     }
 
     /// Stops it (SIGSTOP): it keeps its connections and answers nobody.
-    pub fn freeze(&self) {
+    pub fn freeze(&mut self) {
         self.process.signal(libc::SIGSTOP);
     }
 
     /// Lets it go on (SIGCONT).
-    pub fn thaw(&self) {
+    pub fn thaw(&mut self) {
         self.process.signal(libc::SIGCONT);
     }
 

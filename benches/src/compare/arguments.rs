@@ -16,7 +16,7 @@ pub struct Arguments {
     #[arg(long, env = "STRATEGIES", value_delimiter = ',', default_value = "none,selective")]
     pub strategies: Vec<String>,
 
-    /// The command of another operator, run by a shell with KUBECONFIG set to an administrator's
+    /// Another operator: a program with its arguments, quoted as for a shell; KUBECONFIG is set to an administrator's
     #[arg(long, env = "OPERATOR", value_name = "COMMAND")]
     pub operator: Option<String>,
 

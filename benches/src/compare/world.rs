@@ -80,9 +80,9 @@ impl<'a> World<'a> {
     /// Every request so far.
     ///
     /// # Errors
-    /// If the server is not ours.
+    /// If the audit log cannot be read.
     pub fn audit(&self) -> anyhow::Result<Vec<AuditRecord>> {
-        let context = "requests are counted from the audit log: unset CONTEXT";
+        let context = "requests are counted from the audit log, which cannot be read";
         self.plane.audit().context(context)
     }
 }

@@ -55,6 +55,9 @@ pub enum ErrorKind {
     Invalid,
 }
 
+/// The code of a transaction that somebody else ended, or the server as it shut down.
+const TERMINATED: &str = "Neo.ClientError.Transaction.Terminated";
+
 /// An error of the driver, the pool or an admin command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct BoltError {
@@ -121,10 +124,13 @@ impl BoltError {
     /// The same error, after which a statement that was sent may have had its effect.
     #[must_use]
     pub fn after_send(mut self) -> Self {
-        self.outcome_unknown = matches!(
-            self.kind,
-            ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Protocol | ErrorKind::Decode
-        );
+        // A transaction that was ended from outside may have ended after its effect.
+        let terminated = self.code.as_deref() == Some(TERMINATED);
+        self.outcome_unknown = terminated
+            || matches!(
+                self.kind,
+                ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Protocol | ErrorKind::Decode
+            );
         self
     }
 
@@ -248,7 +254,7 @@ const CODES: &[(&str, ErrorKind)] = &[
         ErrorKind::Timeout,
     ),
     // Somebody else ended it, or the server as it shut down.
-    ("Neo.ClientError.Transaction.Terminated", ErrorKind::Transient),
+    (TERMINATED, ErrorKind::Transient),
     ("Neo.TransientError", ErrorKind::Transient),
     ("Neo.ClientError", ErrorKind::Client),
     ("Neo.DatabaseError", ErrorKind::Database),
@@ -355,6 +361,7 @@ mod tests {
     #[test]
     fn only_an_unanswered_statement_leaves_its_outcome_unknown() {
         assert!(BoltError::new(ErrorKind::Timeout, "").after_send().outcome_unknown);
+        assert!(BoltError::from_code(TERMINATED, "").after_send().outcome_unknown);
         assert!(
             !BoltError::from_code("Neo.ClientError.Cluster.NotALeader", "")
                 .after_send()

@@ -4,8 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-die() { echo "control plane: $*" >&2; exit 1; }
-command -v go >/dev/null || die "go is missing: install Go 1.26 or newer from https://go.dev/dl"
+# Exit 3 says that a tool is missing; anything else that a build failed.
+missing() { echo "control plane: $*" >&2; exit 3; }
+command -v go >/dev/null || missing "go is missing: install Go 1.26 or newer from https://go.dev/dl"
 
 version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' go.mod)
 key=$(cat go.mod go.sum main.go build.sh <(go version) | sha256sum | cut -c1-12)

@@ -8,11 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kube::config::Kubeconfig;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
 use serde_json::{Value, json};
 
 use super::{ControlPlaneError, failed_io};
+use crate::harness::scratch;
 
 pub(super) const CA_CRT: &str = "ca.crt";
 pub(super) const SERVER_CRT: &str = "server.crt";
@@ -25,11 +25,8 @@ pub(super) const AUDIT_LOG: &str = "audit.log";
 pub(super) const CONTROLLERS_KUBECONFIG: &str = "controllers.kubeconfig";
 const ADMIN_KUBECONFIG: &str = "admin.kubeconfig";
 
-/// Folders are `<prefix><process id>-<random>`, so that those of killed runs are known.
+/// What the folders of control planes begin with.
 const PREFIX: &str = "neo4j-operator-controlplane-";
-/// Where a memory disk usually is; etcd and its log need some hundred MB.
-const MEMORY_DISK: &str = "/dev/shm";
-
 /// People of the test: name, groups. The operator is none of them; it has a ServiceAccount.
 const PEOPLE: [(&str, &str, &str); 2] = [
     ("admin", "admin", "system:masters"),
@@ -40,43 +37,9 @@ const PEOPLE: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// A new empty folder, readable by us alone.
+/// A new empty folder, readable by us alone; those of killed runs are removed.
 pub(super) fn folder() -> Result<tempfile::TempDir, ControlPlaneError> {
-    let prefix = format!("{PREFIX}{}-", std::process::id());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix);
-    // A memory disk that cannot be written to is as good as none.
-    builder
-        .tempdir_in(MEMORY_DISK)
-        .or_else(|_| builder.tempdir())
-        .map_err(failed_io("a temporary folder"))
-}
-
-/// Removes the folders of runs whose process is gone: nobody else will.
-pub(super) fn remove_leftovers() {
-    for place in [PathBuf::from(MEMORY_DISK), std::env::temp_dir()] {
-        let entries = fs::read_dir(place).into_iter().flatten().flatten();
-        for entry in entries {
-            let name = entry.file_name();
-            if name.to_str().and_then(owner).is_some_and(|process| !runs(process)) {
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
-    }
-}
-
-/// The process that made a folder of this name; `None` if the folder is not one of ours.
-fn owner(name: &str) -> Option<i32> {
-    let (process, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
-    process.parse().ok()
-}
-
-fn runs(process: i32) -> bool {
-    let Some(process) = rustix::process::Pid::from_raw(process) else {
-        return false;
-    };
-    // "Not permitted" means that it is there and another's.
-    rustix::process::test_kill_process(process) != Err(rustix::io::Errno::SRCH)
+    scratch::folder(PREFIX).map_err(failed_io("a temporary folder"))
 }
 
 pub(super) fn admin_kubeconfig(folder: &Path) -> PathBuf {
@@ -108,17 +71,6 @@ pub(super) fn write_all(folder: &Path, port: u16) -> Result<(), ControlPlaneErro
         write(&format!("{name}.kubeconfig"), &kubeconfig)?;
     }
     write(TOKENS, &tokens)
-}
-
-/// Writes a kubeconfig `<name>.kubeconfig` and says where it is.
-pub(super) fn write_kubeconfig(folder: &Path, name: &str, config: &Kubeconfig) -> Result<PathBuf, ControlPlaneError> {
-    let file = format!("{name}.kubeconfig");
-    let text = serde_json::to_vec(config).map_err(|source| ControlPlaneError::Io {
-        what: file.clone(),
-        source: source.into(),
-    })?;
-    write(folder, &file, &text)?;
-    Ok(folder.join(file))
 }
 
 fn write(folder: &Path, name: &str, content: &[u8]) -> Result<(), ControlPlaneError> {
@@ -200,16 +152,9 @@ impl Authority {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use kube::config::Kubeconfig;
 
-    #[test]
-    fn only_our_folders_have_an_owner() {
-        assert_eq!(owner("neo4j-operator-controlplane-12-abc"), Some(12));
-        assert_eq!(owner("neo4j-operator-controlplane-x-abc"), None);
-        assert_eq!(owner("somebody-else-12-abc"), None);
-        assert!(runs(i32::try_from(std::process::id()).unwrap()));
-        assert!(!runs(0));
-    }
+    use super::*;
 
     #[test]
     fn secrets_are_the_owners_alone_and_every_person_has_a_kubeconfig() {

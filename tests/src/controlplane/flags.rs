@@ -100,6 +100,8 @@ pub(super) fn apiserver(folder: &Path, ports: Ports, options: &Options) -> Vec<S
         "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
         file("audit-policy-file", files::AUDIT_POLICY),
         file("audit-log-path", files::AUDIT_LOG),
+        // One file, however long: it is read as a whole.
+        "--audit-log-maxsize=100000".to_owned(),
     ];
     arguments.extend(emulated(options));
     if options.load {
@@ -144,7 +146,7 @@ const FEW_CONTROLLERS: &str = "--controllers=statefulset-controller,job-controll
     persistentvolume-binder-controller,persistentvolumeclaim-protection-controller,\
     persistentvolume-protection-controller";
 
-/// On a server that knows no protobuf, as the user of the kubeconfig.
+/// On a server that reads little protobuf, as the user of the kubeconfig.
 pub(super) fn controllers_elsewhere(kubeconfig: &Path, port: u16) -> Vec<String> {
     let mut arguments = controllers_of(kubeconfig, port);
     arguments.extend([

@@ -19,12 +19,11 @@ pub struct ControllerManager {
 impl ControllerManager {
     /// Starts it on the server of this kubeconfig and waits until it works.
     ///
-    /// It speaks JSON: our server knows no protobuf. All controllers act as the user of the kubeconfig.
+    /// It speaks JSON: of protobuf our server reads a few kinds only. All controllers act as the user of the kubeconfig.
     ///
     /// # Errors
     /// If the program is missing or does not come up.
     pub async fn start(client: &Client, kubeconfig: &str) -> Result<Self, ControlPlaneError> {
-        files::remove_leftovers();
         let program = Programs::controllers()?;
         let folder = files::folder()?;
         let path = folder.path().join("admin.kubeconfig");

@@ -25,11 +25,7 @@ use std::{
 };
 
 use k8s_openapi::api::{core::v1::ServiceAccount, storage::v1::StorageClass};
-use kube::{
-    Api, Client,
-    api::PostParams,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::{Api, Client, api::PostParams};
 use serde_json::json;
 
 use crate::harness::{Ending, Process, StackError, client_of, wait_until};
@@ -88,16 +84,12 @@ pub enum ControlPlaneError {
         /// Why it failed.
         source: Box<kube::Error>,
     },
-    /// Options that a server that runs already cannot follow.
-    #[error("CONTEXT={0} is a server that runs already: it cannot be told its minor or its limits; unset CONTEXT")]
-    Fixed(String),
 }
 
 /// A running control plane. Dropping it kills it.
 pub struct ControlPlane {
     client: Client,
     kubeconfig: PathBuf,
-    audit: Option<PathBuf>,
     /// In the order in which they are to end.
     processes: Vec<Process>,
     /// Last, so that the folder outlives the processes that write to it.
@@ -125,16 +117,12 @@ impl Default for Options {
 }
 
 impl ControlPlane {
-    /// Starts one, or takes the server of `CONTEXT` (in `KUBECONFIG`), and waits until it serves.
+    /// Starts one and waits until it serves.
     ///
     /// # Errors
     /// If its programs are missing ([`Missing`] says how to get them), or one does not come up (with its last lines).
     pub async fn start(options: &Options) -> Result<Self, ControlPlaneError> {
-        files::remove_leftovers();
         let folder = files::folder()?;
-        if let Some(context) = std::env::var_os("CONTEXT").filter(|context| !context.is_empty()) {
-            return Self::attach(&context.to_string_lossy(), options, folder).await;
-        }
         let programs = Programs::find(options.controllers)?;
         let ports = Ports::free()?;
         files::write_all(folder.path(), ports.apiserver)?;
@@ -166,33 +154,7 @@ impl ControlPlane {
         Ok(Self {
             client,
             kubeconfig,
-            audit: Some(files::audit(folder.path())),
             processes,
-            folder,
-        })
-    }
-
-    async fn attach(context: &str, options: &Options, folder: tempfile::TempDir) -> Result<Self, ControlPlaneError> {
-        if options.emulated.is_some() || options.load || options.compaction.is_some() {
-            return Err(ControlPlaneError::Fixed(context.to_owned()));
-        }
-        let failed = |source: kube::config::KubeconfigError| StackError::Kube {
-            what: "the kubeconfig of KUBECONFIG",
-            source: Box::new(source),
-        };
-        let mut config = Kubeconfig::read().map_err(failed)?;
-        config.current_context = Some(context.to_owned());
-        let kubeconfig = files::write_kubeconfig(folder.path(), "attached", &config)?;
-        let selected = KubeConfigOptions {
-            context: Some(context.to_owned()),
-            ..KubeConfigOptions::default()
-        };
-        let client = client_of(&kubeconfig, Some(selected)).await?;
-        Ok(Self {
-            client,
-            kubeconfig,
-            audit: None,
-            processes: Vec::new(),
             folder,
         })
     }
@@ -212,13 +174,13 @@ impl ControlPlane {
         self.folder.path()
     }
 
-    /// Every request so far, but for those of the control plane itself; `None` on a server that we did not start.
+    /// Every request so far, but for those of the control plane itself; `None` where the log cannot be read.
     pub fn audit(&self) -> Option<Vec<AuditRecord>> {
-        let text = std::fs::read_to_string(self.audit.as_ref()?).ok()?;
+        let text = std::fs::read_to_string(files::audit(self.folder.path())).ok()?;
         Some(records(&text))
     }
 
-    /// The processes by name: kube-apiserver, etcd, kube-controller-manager. Empty on a server that we did not start.
+    /// The processes by name: kube-apiserver, etcd, kube-controller-manager.
     pub fn processes(&self) -> &[Process] {
         &self.processes
     }

@@ -198,10 +198,13 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// Sends a signal.
-    pub fn signal(&self, signal: i32) {
+    /// Sends a signal, if it still runs.
+    pub fn signal(&mut self, signal: i32) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         if let Ok(pid) = i32::try_from(self.child.id()) {
-            // SAFETY: no memory is touched; the process is ours and was not waited for yet, so the id is its own.
+            // SAFETY: no memory is touched; the process is ours and has just been seen running, so the id is its own.
             unsafe { libc::kill(pid, signal) };
         }
     }

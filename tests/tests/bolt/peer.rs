@@ -17,7 +17,10 @@ use neo4j_operator::neo4j::{
     BoltError, ClusterClient, ClusterTarget, Credentials, Driver as _, Endpoint, EndpointResolver, Limits, Member,
     Neo4rsDriver, Operation, Registry, Session, Statement, TlsTrust,
 };
-use neo4j_operator_tests::neo4j_server::{BOLT_PORT, FIRST_LOGIN, Neo4jServer};
+use neo4j_operator_tests::{
+    harness::target::Target,
+    neo4j_server::{BOLT_PORT, FIRST_LOGIN, Neo4jServer},
+};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -61,11 +64,7 @@ pub fn editions() -> &'static [Edition] {
 
 /// Whether the real server is the target.
 pub fn is_real() -> bool {
-    match std::env::var("TARGET").as_deref() {
-        Ok("real") => true,
-        Ok("embedded") | Err(_) => false,
-        Ok(other) => panic!("TARGET={other}: it is embedded or real"),
-    }
+    Target::from_env().unwrap() == Target::Real
 }
 
 impl Peer {
@@ -213,8 +212,8 @@ impl Peer {
     }
 
     /// Stops it (true), or lets it go on.
-    pub fn freeze(&self, frozen: bool) {
-        match &self.server {
+    pub fn freeze(&mut self, frozen: bool) {
+        match &mut self.server {
             Server::Fake(fake) => assert!(fake.hang(POD, frozen)),
             Server::Real { server, .. } if frozen => server.freeze(),
             Server::Real { server, .. } => server.thaw(),
@@ -270,8 +269,8 @@ async fn boot(fake: &Arc<FakeNeo4j>, tls: Option<pod::Certificate>) -> IpAddr {
             "dbms.cluster.minimum_initial_system_primaries_count".to_owned(),
             "1".to_owned(),
         ),
-        // Nobody has to wait five seconds for a lock that is known to end.
-        ("dbms.security.auth_lock_time".to_owned(), "1s".to_owned()),
+        // Long enough for two further tries on a slow machine.
+        ("dbms.security.auth_lock_time".to_owned(), "5s".to_owned()),
     ]);
     let boot = Boot {
         volume: "pvc-0".into(),

@@ -8,7 +8,11 @@ use neo4j_devcluster::{
     cluster::{self, Cluster, Pods},
     controllers::plain::PlainRuntime,
 };
-use neo4j_operator_tests::{controlplane, controlplane::ControlPlane, harness::install_crds};
+use neo4j_operator_tests::{
+    controlplane,
+    controlplane::ControlPlane,
+    harness::{install_crds, target},
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +45,7 @@ impl Drop for Running {
 
 /// Whether this run is against the real server.
 pub fn real() -> bool {
-    std::env::var("TARGET").is_ok_and(|target| target == "real")
+    target::Target::from_env().unwrap() == target::Target::Real
 }
 
 impl Target {

@@ -402,11 +402,13 @@ async fn emptied(place: Place) -> Value {
         .unwrap();
     place.gone::<StatefulSet>("set").await;
     place.gone::<Pod>("set-0").await;
-    let refused = place
-        .api::<ConfigMap>()
-        .create(&PostParams::default(), &ConfigMap::default())
-        .await
-        .is_err();
+    let late = serde_json::from_value(json!({"metadata": {"name": "late"}})).unwrap();
+    let refused = place.api::<ConfigMap>().create(&PostParams::default(), &late).await;
+    let Err(kube::Error::Api(refused)) = refused else {
+        panic!("a namespace that is being deleted took something new: {refused:?}");
+    };
+    let causes = refused.details.iter().flat_map(|details| &details.causes);
+    let causes: Vec<_> = causes.map(|cause| cause.reason.clone()).collect();
     place
         .merge::<ConfigMap>(&held.name_any(), json!({"metadata": {"finalizers": null}}))
         .await;
@@ -416,5 +418,5 @@ async fn emptied(place: Place) -> Value {
         async move { matches!(namespaces.get_opt(&name).await, Ok(None)).then_some(()) }
     })
     .await;
-    json!({"refused": refused})
+    json!({"refused": refused.code, "reason": refused.reason, "causes": causes})
 }

@@ -321,6 +321,7 @@ fn what_a_run_causes_is_gathered_into_one_run_and_a_users_change_does_not_wait()
 
 #[test]
 fn no_reason_is_forgotten_over_another() {
+    use Priority::{Changed, Listed, Owned};
     let text = |adds: &[(Priority, &'static str)]| {
         let mut state = State::default();
         let now = Instant::now();
@@ -329,7 +330,6 @@ fn no_reason_is_forgotten_over_another() {
         }
         state.take(now).unwrap().trigger.into_owned()
     };
-    use Priority::{Changed, Listed, Owned};
     assert_eq!(
         text(&[(Owned, "pods"), (Owned, "secrets"), (Owned, "pods")]),
         "pods, secrets"
