@@ -2,7 +2,7 @@
 //!
 //! | made up | becomes |
 //! |---|---|
-//! | uids, cluster addresses, continue tokens, generated suffixes | `‹uid-1›`, `‹ip-1›`, `‹continue-1›`, `‹name-1›`: numbered by first appearance in the case |
+//! | uids, cluster addresses, continue tokens, hashes of stored versions, generated suffixes | `‹uid-1›`, `‹ip-1›`, `‹continue-1›`, `‹hash-1›`, `‹name-1›`: numbered by first appearance in the case |
 //! | resourceVersion of an object | `‹rv-3›`: its rank among the versions of objects that the case saw |
 //! | resourceVersion of a list or bookmark | `‹rv-3+›`: at least the third. Others write too, so only that is promised |
 //! | times within two days of now | `‹time›`, `‹microtime›`: a time of another shape stays and differs |
@@ -85,8 +85,11 @@ impl Normaliser {
             Value::Array(items) => items.iter().for_each(|item| self.collect(item)),
             Value::Object(fields) => {
                 self.collect_metadata(value);
-                for key in ["clusterIP", "continue"] {
-                    let kind = if key == "continue" { "continue" } else { "ip" };
+                for (key, kind) in [
+                    ("clusterIP", "ip"),
+                    ("continue", "continue"),
+                    ("storageVersionHash", "hash"),
+                ] {
                     match fields.get(key).and_then(Value::as_str) {
                         Some("None") | None => {}
                         Some(word) => self.learn(kind, word),
