@@ -7,7 +7,7 @@ use k8s_openapi::api::{
     apps::v1::StatefulSet,
     authentication::v1::TokenRequest,
     authorization::v1::SelfSubjectAccessReview,
-    core::v1::{Namespace, Node, Pod, Secret, ServiceAccount},
+    core::v1::{ConfigMap, Namespace, Node, Pod, Secret, ServiceAccount},
     rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding},
 };
 use kube::{
@@ -158,8 +158,12 @@ async fn requests_agree(client: &Client) {
         code(Api::<Secret>::namespaced(client.clone(), "ops").list(&list).await),
         200
     );
-    assert_eq!(code(sets.delete("s", &DeleteParams::default()).await), 403);
-    assert_eq!(code(pods.delete("p", &DeleteParams::default()).await), 403);
+    // Allowed, but there is none.
+    assert_eq!(code(sets.delete("s", &DeleteParams::default()).await), 404);
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "ops");
+    assert_eq!(code(maps.delete("m", &DeleteParams::default()).await), 403);
+    assert_eq!(code(sets.delete_collection(&DeleteParams::default(), &list).await), 403);
+    assert_eq!(code(pods.get("p").await), 403);
     assert_eq!(code(pods.delete_collection(&DeleteParams::default(), &list).await), 403);
     assert_eq!(code(Api::<Node>::all(client.clone()).list(&list).await), 403);
     assert_eq!(
