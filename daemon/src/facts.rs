@@ -109,15 +109,6 @@ impl Facts for LiveFacts {
         )
     }
 
-    fn cache_misses(&self) -> Vec<(Kind, &'static str, u64)> {
-        let figures = self.cache.get().map(Router::figures).unwrap_or_default();
-        let rows = figures.iter().flat_map(|kind| {
-            let reasons = kind.misses.iter();
-            reasons.map(|(reason, count)| (kind.row.kind, reason.as_str(), *count))
-        });
-        rows.filter(|(_, _, count)| *count > 0).collect()
-    }
-
     fn watches(&self) -> WatchList {
         self.cache.get().map(Router::watches).unwrap_or_default()
     }

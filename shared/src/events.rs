@@ -5,7 +5,15 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Kind, Strategy, Timestamp, goals::Goal, reconciles::Outcome, watches::WatchState};
+use crate::{
+    Kind, Strategy, Timestamp,
+    cache::WarmupResult,
+    goals::Goal,
+    memory::Trigger,
+    reconciles::Outcome,
+    switch::{By, OperationState},
+    watches::WatchState,
+};
 
 /// `<boot id>-<sequence>`. The boot id holds no `-`; sequences begin at 1 and have no holes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -146,6 +154,62 @@ pub enum Payload {
         /// The state now.
         state: WatchState,
     },
+    /// A change of the cache strategy got on.
+    CacheSwitch {
+        /// Its id.
+        operation: String,
+        /// How far it is.
+        state: OperationState,
+        /// Who asked for it.
+        by: By,
+        /// The strategy before.
+        from: Strategy,
+        /// The strategy asked for.
+        to: Strategy,
+        /// The kind that got on; absent where it is about all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kind: Option<Kind>,
+    },
+    /// A kind was warmed up, or was not.
+    CacheWarmup {
+        /// Which kind.
+        kind: Kind,
+        /// How it ended.
+        result: WarmupResult,
+        /// Objects it holds.
+        objects: u64,
+        /// Seconds it took.
+        seconds: f64,
+    },
+    /// Memory was given back.
+    MemoryReclaim {
+        /// Its number since the start.
+        id: u64,
+        /// What brought it about.
+        trigger: Trigger,
+        /// Bytes in use no longer.
+        freed: u64,
+        /// Resident bytes returned to the operating system.
+        returned: u64,
+        /// Seconds it took.
+        seconds: f64,
+    },
+    /// The memory level changed.
+    MemoryLevel {
+        /// The level before, 0 to 3.
+        from: u8,
+        /// The level now.
+        to: u8,
+        /// Resident bytes ÷ limit.
+        pressure: f64,
+    },
+    /// Somebody asked for a change through the control API.
+    ControlAudit {
+        /// Method and path, as `POST /v1/memory/gc`.
+        request: String,
+        /// Status code of the answer.
+        code: u16,
+    },
     /// A goal was broken or met again.
     Goal {
         /// The goal as it is now.
@@ -171,6 +235,11 @@ impl Payload {
             Self::ClusterPhase { .. } => "cluster_phase",
             Self::Relist { .. } => "relist",
             Self::Watch { .. } => "watch",
+            Self::CacheSwitch { .. } => "cache_switch",
+            Self::CacheWarmup { .. } => "cache_warmup",
+            Self::MemoryReclaim { .. } => "memory_reclaim",
+            Self::MemoryLevel { .. } => "memory_level",
+            Self::ControlAudit { .. } => "control_audit",
             Self::Goal { .. } => "goal",
             Self::Log { .. } => "log",
             Self::Unknown => "unknown",
@@ -178,7 +247,19 @@ impl Payload {
     }
 
     /// Names that the filter `?type=` takes.
-    pub const NAMES: [&str; 6] = ["reconcile", "cluster_phase", "relist", "watch", "goal", "log"];
+    pub const NAMES: [&str; 11] = [
+        "reconcile",
+        "cluster_phase",
+        "relist",
+        "watch",
+        "cache_switch",
+        "cache_warmup",
+        "memory_reclaim",
+        "memory_level",
+        "control_audit",
+        "goal",
+        "log",
+    ];
 }
 
 #[cfg(test)]

@@ -20,6 +20,18 @@ golden! {
     RECONCILES = "reconciles.json";
     /// `GET /v1/cache`: [`crate::cache::Cache`].
     CACHE = "cache.json";
+    /// `GET /v1/cache/strategies`: [`crate::switch::Strategies`].
+    STRATEGIES = "strategies.json";
+    /// 202 of `PUT /v1/cache/strategy`: [`crate::switch::Operation`].
+    OPERATION = "operation.json";
+    /// 200 of `PUT /v1/cache/strategy` with `dryRun`: [`crate::switch::DryRun`].
+    DRY_RUN = "dry-run.json";
+    /// `POST /v1/cache/warmup`: [`crate::cache::Warmups`].
+    WARMUPS = "warmups.json";
+    /// `GET /v1/memory`: [`crate::memory::Memory`].
+    MEMORY = "memory.json";
+    /// `POST /v1/memory/gc`: [`crate::memory::Reclaim`].
+    RECLAIM = "reclaim.json";
     /// `GET /v1/watches`: [`crate::watches::WatchList`].
     WATCHES = "watches.json";
     /// The `data:` lines of `GET /v1/events`, one of each type that was seen: [`crate::events::Event`].
@@ -36,7 +48,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{backup, cache, clusters, events, problem, reconciles, status, watches};
+    use crate::{backup, cache, clusters, events, memory, problem, reconciles, status, switch, watches};
 
     /// Reads it as the type and writes it again: nothing is lost, nothing is added.
     fn holds<T: Serialize + DeserializeOwned>(name: &str, text: &str) {
@@ -52,6 +64,12 @@ mod tests {
         holds::<clusters::Cluster>("cluster", CLUSTER);
         holds::<reconciles::ReconcileList>("reconciles", RECONCILES);
         holds::<cache::Cache>("cache", CACHE);
+        holds::<switch::Strategies>("strategies", STRATEGIES);
+        holds::<switch::Operation>("operation", OPERATION);
+        holds::<switch::DryRun>("dry run", DRY_RUN);
+        holds::<cache::Warmups>("warm-ups", WARMUPS);
+        holds::<memory::Memory>("memory", MEMORY);
+        holds::<memory::Reclaim>("reclaim", RECLAIM);
         holds::<watches::WatchList>("watches", WATCHES);
         holds::<Vec<events::Event>>("events", EVENTS);
         holds::<problem::Problem>("problem", PROBLEM);

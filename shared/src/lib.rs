@@ -18,11 +18,13 @@ pub mod events;
 pub mod goals;
 pub mod golden;
 pub mod kinds;
+pub mod memory;
 pub mod metrics;
 pub mod problem;
 pub mod reconciles;
 pub mod status;
 pub mod strategy;
+pub mod switch;
 pub mod token;
 pub mod watches;
 

@@ -3,47 +3,17 @@
 //! Counters only, no lock: a read pays for one or two atomic additions.
 
 use std::{
+    collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-use neo4j_operator_shared::cache::Reads;
+use neo4j_operator_shared::cache::{MissReason as Miss, Reads};
 use tokio::time::Instant;
 
 /// Buckets of the sliding window, and the length of each.
 const BUCKETS: usize = 30;
 const BUCKET: Duration = Duration::from_secs(10);
-
-/// Why a read that a cache could have answered went to the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Miss {
-    /// Nothing of this kind is kept.
-    Cold,
-    /// The store has no complete or no trusted list.
-    Unsynced,
-    /// What was kept has been dropped.
-    Evicted,
-    /// The store is older than what we wrote or were told.
-    Stale,
-    /// The store holds a selection and has no such object.
-    Filtered,
-}
-
-impl Miss {
-    /// Every reason.
-    pub const ALL: [Self; 5] = [Self::Cold, Self::Unsynced, Self::Evicted, Self::Stale, Self::Filtered];
-
-    /// The label's value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cold => "cold",
-            Self::Unsynced => "unsynced",
-            Self::Evicted => "evicted",
-            Self::Stale => "stale",
-            Self::Filtered => "filtered",
-        }
-    }
-}
 
 /// Counters of one kind.
 #[derive(Debug)]
@@ -129,8 +99,9 @@ impl Counts {
     }
 
     /// Misses and fallbacks by reason since the start.
-    pub(super) fn misses(&self) -> [(Miss, u64); Miss::ALL.len()] {
-        Miss::ALL.map(|miss| (miss, self.misses[miss as usize].load(Ordering::Relaxed)))
+    pub(super) fn misses(&self) -> BTreeMap<Miss, u64> {
+        let of = |miss: Miss| (miss, self.misses[miss as usize].load(Ordering::Relaxed));
+        Miss::ALL.into_iter().map(of).filter(|(_, count)| *count > 0).collect()
     }
 
     /// Hits and cacheable reads of the last five minutes.
@@ -192,6 +163,7 @@ mod tests {
         }
         let reads = counts.reads();
         assert_eq!((reads.miss, reads.fallback), (4, 1));
-        assert!(counts.misses().iter().all(|(_, count)| *count == 1));
+        assert!(counts.misses().values().all(|count| *count == 1));
+        assert_eq!(counts.misses().len(), Miss::ALL.len());
     }
 }

@@ -20,12 +20,11 @@ mod text;
 mod triggers;
 mod views;
 
-pub use counts::Miss;
 pub use custom::{Custom, CustomKind};
 pub use live::ReadError;
 pub use meta::{Meta, Owner, Pairs};
 pub use pod::{ContainerState, Ended, PodView};
-pub use router::{KindFigures, Router, Settings, Unsupported};
+pub use router::{Router, Settings, Unsupported};
 pub use select::Select;
 pub use views::{
     ConfigMapView, CronJobSpec, CronJobStatus, CronJobView, JobView, PdbStatus, PdbView, PvcView, SecretMeta,

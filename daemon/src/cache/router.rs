@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     ConfigMapView, CronJobView, JobView, PdbView, PodView, PvcView, SecretMeta, ServiceAccountView, ServiceView,
     StatefulSetView,
-    counts::{Miss, rate},
+    counts::rate,
     custom::{Custom, CustomKind},
     follow::Follower,
     live::{Live, ReadError},
@@ -72,15 +72,6 @@ struct Watching {
     follower: Follower,
     tasks: TaskTracker,
     cancel: CancellationToken,
-}
-
-/// Figures of one kind for the metrics.
-#[derive(Clone, Debug, PartialEq)]
-pub struct KindFigures {
-    /// As the control API shows it.
-    pub row: KindCache,
-    /// Misses and fallbacks by reason.
-    pub misses: [(Miss, u64); Miss::ALL.len()],
 }
 
 fn source<V: View>(settings: &Settings) -> (Kind, Arc<dyn AnySource>) {
@@ -369,20 +360,10 @@ impl Router {
             hit_rate: rate(recent),
             objects: kinds.iter().map(|kind| kind.objects).sum(),
             bytes: kinds.iter().map(|kind| kind.bytes).sum(),
+            budget: None,
+            operation: None,
             kinds,
         }
-    }
-
-    /// Figures per kind for the metrics.
-    pub fn figures(&self) -> Vec<KindFigures> {
-        self.inner
-            .sources
-            .iter()
-            .map(|(_, source)| KindFigures {
-                row: source.row(),
-                misses: source.misses(),
-            })
-            .collect()
     }
 
     /// The watches for `GET /v1/watches`.

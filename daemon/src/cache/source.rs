@@ -11,13 +11,13 @@ use futures::future::join_all;
 use kube::{Client, core::ApiResource};
 use neo4j_operator_shared::{
     Kind, Strategy,
-    cache::{Form, KindCache},
+    cache::{Form, KindCache, MissReason as Miss},
     watches::Watch,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    counts::{Counts, Miss, rate},
+    counts::{Counts, rate},
     live::{Live, ReadError},
     meta::Meta,
     pump::{Pump, Slim},
@@ -121,7 +121,6 @@ pub(super) trait AnySource: Send + Sync {
     fn feeds(&self) -> &[Arc<WatchStatus>];
     fn wrote(&self, namespace: &str, name: &str, resource_version: &str);
     fn row(&self) -> KindCache;
-    fn misses(&self) -> [(Miss, u64); Miss::ALL.len()];
     fn recent(&self) -> (u64, u64);
 }
 
@@ -428,17 +427,18 @@ impl<V: View> AnySource for Source<V> {
             strategy: self.strategy,
             form,
             selector: self.filter.map(Filter::selector),
+            pinned: false,
             objects,
             bytes,
+            decoded_bytes: 0,
             reads: self.counts.reads(),
+            misses: self.counts.misses(),
+            lists: 0,
+            unread: None,
             hit_rate: rate(self.counts.recent()),
             synced: self.feeds.iter().all(|feed| feed.synced() == Synced::Yes),
             age: self.feeds.iter().filter_map(|feed| feed.age()).max().map(Into::into),
         }
-    }
-
-    fn misses(&self) -> [(Miss, u64); Miss::ALL.len()] {
-        self.counts.misses()
     }
 
     fn recent(&self) -> (u64, u64) {

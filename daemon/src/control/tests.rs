@@ -63,9 +63,6 @@ impl Facts for Known {
     fn cache(&self) -> Cache {
         example(golden::CACHE)
     }
-    fn cache_misses(&self) -> Vec<(Kind, &'static str, u64)> {
-        vec![(Kind::Pod, "filtered", 3)]
-    }
     fn watches(&self) -> WatchList {
         example(golden::WATCHES)
     }

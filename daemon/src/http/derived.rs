@@ -165,8 +165,11 @@ fn cache(out: &mut Exposition, facts: &dyn Facts) {
         }
     }
     let mut misses = out.counter(metrics::CACHE_MISSES, "Misses and fallbacks by reason.");
-    for (kind, reason, count) in facts.cache_misses() {
-        misses.sample(&[("resource_type", kind.plural()), ("reason", reason)], count as f64);
+    for kind in &kinds {
+        for (reason, count) in &kind.misses {
+            let labels = [("resource_type", kind.kind.plural()), ("reason", reason.as_str())];
+            misses.sample(&labels, *count as f64);
+        }
     }
     let mut objects = out.gauge(metrics::CACHE_OBJECTS, "Objects kept.");
     for kind in &kinds {

@@ -19,8 +19,6 @@ pub trait Facts: Send + Sync + 'static {
     fn strategy(&self) -> Strategy;
     /// Caches by kind.
     fn cache(&self) -> Cache;
-    /// Misses and fallbacks since the start, by kind and reason.
-    fn cache_misses(&self) -> Vec<(Kind, &'static str, u64)>;
     /// Watches.
     fn watches(&self) -> WatchList;
     /// The work queue.

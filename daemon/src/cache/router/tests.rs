@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use futures::FutureExt as _;
 use http::Uri;
+use neo4j_operator_shared::cache::MissReason as Miss;
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
@@ -124,12 +125,7 @@ impl World {
     }
 
     fn misses(&self, reason: Miss) -> u64 {
-        let figures = self.router.figures();
-        let figures = figures
-            .iter()
-            .find(|figures| figures.row.kind == Kind::ConfigMap)
-            .unwrap();
-        figures.misses.iter().find(|(known, _)| *known == reason).unwrap().1
+        self.row().misses.get(&reason).copied().unwrap_or(0)
     }
 
     fn woken(&self) -> Vec<String> {
@@ -323,12 +319,9 @@ async fn a_kind_that_is_not_synced_is_read_from_the_server() {
         .await
         .unwrap();
     assert_eq!(found.unwrap().metadata.version(), Some(4));
-    let figures = router.figures();
-    let row = figures
-        .iter()
-        .find(|figures| figures.row.kind == Kind::ConfigMap)
-        .unwrap();
-    assert_eq!(row.misses[Miss::Unsynced as usize], (Miss::Unsynced, 1));
+    let rows = router.snapshot().kinds;
+    let row = rows.iter().find(|row| row.kind == Kind::ConfigMap).unwrap();
+    assert_eq!(row.misses.get(&Miss::Unsynced), Some(&1));
     let watches = router.watches();
     let watch = watches
         .items
