@@ -5,19 +5,22 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use neo4j_operator_shared::{
-    Kind, Strategy,
-    cache::Cache,
+    Kind, Span, Strategy,
+    cache::{Cache, WarmupRequest, Warmups},
     clusters::Cluster,
     events::{Event, Payload, Severity},
     reconciles::Reconcile,
     status::Listeners,
+    switch::{Measured, Operation, Strategies, SwitchRequest},
     watches::WatchList,
 };
 
 use crate::{
     cache::Router,
+    control::acts::{Acts, Refusal, SharedActs, SwitchAnswer},
     http::facts::{Facts, ResourceReady},
     kube::client::{ApiCall, ApiObserver},
     queue::{Figures, Queue},
@@ -31,6 +34,7 @@ pub struct LiveFacts {
     board: Board,
     queue: Queue,
     cache: OnceLock<Router>,
+    acts: OnceLock<SharedActs>,
     ready: AtomicBool,
     read_only: Arc<AtomicBool>,
     strategy: Strategy,
@@ -60,6 +64,7 @@ impl LiveFacts {
             board,
             queue,
             cache: OnceLock::new(),
+            acts: OnceLock::new(),
             ready: AtomicBool::new(false),
             read_only,
             strategy,
@@ -73,6 +78,17 @@ impl LiveFacts {
     pub fn set_cache(&self, cache: Router) {
         // Only the start calls this, once.
         let _ = self.cache.set(cache);
+    }
+
+    /// From now on the cache can be changed.
+    pub fn set_acts(&self, acts: SharedActs) {
+        let _ = self.acts.set(acts);
+    }
+
+    fn acts(&self) -> Result<&SharedActs, Refusal> {
+        self.acts
+            .get()
+            .ok_or_else(|| Refusal::NotYet("the cache has not begun yet; ask again in a moment".to_owned()))
     }
 
     /// It can reconcile, or no longer.
@@ -149,6 +165,38 @@ impl Facts for LiveFacts {
 
     fn telemetry(&self) -> &Telemetry {
         &self.telemetry
+    }
+}
+
+/// The control API is open before there is a cache: until then changes of it are refused.
+impl Acts for LiveFacts {
+    fn switch(&self, request: SwitchRequest) -> Result<SwitchAnswer, Refusal> {
+        self.acts()?.switch(request)
+    }
+
+    fn cancel(&self, id: &str) -> Result<Operation, Refusal> {
+        self.acts()?.cancel(id)
+    }
+
+    fn warm_up(&self, request: WarmupRequest) -> Result<Warmups, Refusal> {
+        self.acts()?.warm_up(request)
+    }
+
+    fn strategies(&self) -> BoxFuture<'_, Strategies> {
+        match self.acts() {
+            Ok(acts) => acts.strategies(),
+            Err(_) => Box::pin(std::future::ready(Strategies {
+                current: self.strategy,
+                observed: Span(std::time::Duration::ZERO),
+                reads: 0,
+                now: Measured::default(),
+                forecasts: Vec::new(),
+                operation: None,
+                record: Vec::new(),
+                errors: Vec::new(),
+                choices: Vec::new(),
+            })),
+        }
     }
 }
 

@@ -266,6 +266,7 @@ fn usual_token_file(control: SocketAddr) -> std::path::PathBuf {
 
 impl Doors {
     fn serve(self, facts: &Arc<LiveFacts>, tasks: &TaskTracker, stop: &CancellationToken) -> TokenFile {
+        let acts: control::acts::SharedActs = facts.clone();
         let facts: http::facts::SharedFacts = facts.clone();
         tracing::info!(
             metrics = self.addresses.metrics,
@@ -276,7 +277,7 @@ impl Doors {
         );
         tasks.spawn(http::serve(self.metrics, http::metrics(facts.clone()), stop.clone()));
         tasks.spawn(http::serve(self.health, http::health(facts.clone()), stop.clone()));
-        let control = control::router(facts, self.secret, stop.clone());
+        let control = control::router(facts, acts, self.secret, stop.clone());
         tasks.spawn(http::serve(self.control, control, stop.clone()));
         self.token
     }

@@ -17,6 +17,9 @@ pub struct Problem {
     pub status: u16,
     /// What is wrong and what to do.
     pub detail: String,
+    /// Of a conflict with a change that is under way: its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
 }
 
 fn about_blank() -> String {
@@ -31,6 +34,7 @@ impl Problem {
             title: title.into(),
             status,
             detail: detail.into(),
+            operation: None,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The control API: `/v1/…` on a loopback address, JSON, behind a bearer token.
 //!
 //! The types are in the crate `neo4j-operator-shared`; here they are filled in from [`Facts`] at each request.
-//! Errors are problem documents (RFC 9457). In this version it only reads.
+//! Errors are problem documents (RFC 9457). What can be changed is in [`acts::Acts`]; every change goes through
+//! [`writes`]. `--read-only` forbids writes to Kubernetes and Neo4j, which none of these is: a reclaim or another
+//! strategy changes this process alone.
 //!
 //! [`Facts`]: crate::http::facts::Facts
 
@@ -12,16 +14,21 @@ use axum::{
     extract::{Request, State},
     http::{StatusCode, header::AUTHORIZATION},
     middleware::{self, Next},
-    response::{IntoResponse, Response},
-    routing::get,
+    response::Response,
+    routing::{delete, get, post, put},
 };
 use tokio_util::sync::CancellationToken;
 
+pub mod acts;
+mod answers;
+mod cache;
 mod events;
 mod problem;
 mod reads;
 pub mod token;
+mod writes;
 
+use acts::SharedActs;
 use problem::problem;
 use token::Token;
 
@@ -31,24 +38,35 @@ use crate::http::facts::SharedFacts;
 #[derive(Clone)]
 struct Control {
     facts: SharedFacts,
+    acts: SharedActs,
     token: Arc<Token>,
+    book: writes::Book,
     stop: CancellationToken,
 }
 
 /// The routes. Event streams end when `stop` is cancelled.
-pub fn router(facts: SharedFacts, token: Token, stop: CancellationToken) -> Router {
+pub fn router(facts: SharedFacts, acts: SharedActs, token: Token, stop: CancellationToken) -> Router {
     let control = Control {
         facts,
+        acts,
         token: Arc::new(token),
+        book: writes::Book::default(),
         stop,
     };
+    let writing = Router::new()
+        .route("/v1/cache/strategy", put(cache::switch))
+        .route("/v1/cache/strategy/{operation}", delete(cache::cancel))
+        .route("/v1/cache/warmup", post(cache::warm_up))
+        .route_layer(middleware::from_fn_with_state(control.clone(), writes::write));
     Router::new()
+        .merge(writing)
         .route("/v1/status", get(reads::status))
         .route("/v1/clusters", get(reads::clusters))
         .route("/v1/clusters/{namespace}/{name}", get(reads::cluster))
         .route("/v1/reconciles", get(reads::reconciles))
         .route("/v1/reconciles/{id}", get(reads::reconcile))
         .route("/v1/cache", get(reads::cache))
+        .route("/v1/cache/strategies", get(cache::strategies))
         .route("/v1/watches", get(reads::watches))
         .route("/v1/events", get(events::events))
         .fallback(unknown_path)
@@ -91,9 +109,8 @@ async fn unknown_path(request: Request) -> Response {
 async fn unknown_method(request: Request) -> Response {
     problem(
         StatusCode::METHOD_NOT_ALLOWED,
-        &format!("{} only answers GET", request.uri().path()),
+        &format!("{} does not answer {}", request.uri().path(), request.method()),
     )
-    .into_response()
 }
 
 #[cfg(test)]

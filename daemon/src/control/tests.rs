@@ -21,6 +21,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
+mod writes;
+
 use super::*;
 use crate::{
     http::facts::{Facts, ResourceReady},
@@ -101,6 +103,7 @@ impl Facts for Known {
 struct World {
     router: Router,
     facts: Arc<Known>,
+    acts: Arc<writes::Cached>,
     token: String,
     stop: CancellationToken,
     _file: token::TokenFile,
@@ -112,10 +115,12 @@ fn world() -> World {
     let path = folder.path().join("own/control-1.token");
     let (file, secret) = token::TokenFile::create(&path).unwrap();
     let facts = Arc::new(Known::new());
+    let acts = Arc::new(writes::Cached::default());
     let stop = CancellationToken::new();
     World {
-        router: router(facts.clone(), secret, stop.clone()),
+        router: router(facts.clone(), acts.clone(), secret, stop.clone()),
         facts,
+        acts,
         token: std::fs::read_to_string(path).unwrap(),
         stop,
         _file: file,
