@@ -57,6 +57,8 @@ pub struct Settings {
     pub aging: Duration,
     /// For this long after a run, changes of what the key owns are gathered into one further run.
     pub gather: Duration,
+    /// A key that is held back runs nevertheless once it has waited this long: memory may stay short for ever.
+    pub held_longest: Duration,
 }
 
 impl Default for Settings {
@@ -67,6 +69,7 @@ impl Default for Settings {
             aging: Duration::from_secs(10),
             // A StatefulSet makes its pods and claims within some tens of milliseconds.
             gather: Duration::from_millis(100),
+            held_longest: Duration::from_secs(60),
         }
     }
 }
@@ -127,6 +130,10 @@ pub struct Figures {
     pub kinds: Vec<KindFigures>,
     /// Whether it gives out nothing for now.
     pub paused: bool,
+    /// The most keys that run at a time, where there is less than the workers could do.
+    pub limit: Option<usize>,
+    /// The first of the levels that are held back for now.
+    pub held: Option<Priority>,
 }
 
 impl Figures {

@@ -78,7 +78,7 @@ impl Queue {
                 if let Some(job) = state.take(Instant::now()) {
                     // One wake-up may stand for many adds: the next worker is woken by the one that took, also to know when
                     // the next delayed key is due.
-                    if state.has_due() || state.next_due().is_some() {
+                    if state.next_due().is_some() {
                         self.shared.wake.notify_one();
                     }
                     return Some(job);
@@ -113,6 +113,28 @@ impl Queue {
     /// Lets keys go again.
     pub fn resume(&self) {
         self.state().pause(false);
+        self.wake_all();
+    }
+
+    /// At most so many keys run at a time, or as many as there are workers. Those that run already go on.
+    pub fn limit(&self, limit: Option<usize>) {
+        self.state().limit(limit);
+        self.wake_all();
+    }
+
+    /// Holds back keys of this level and those after it, each at most [`Settings::held_longest`]; none: lets
+    /// them go.
+    pub fn hold(&self, from: Option<Priority>) {
+        self.state().hold(from);
+        self.wake_all();
+    }
+
+    /// Whether no key runs and none is due.
+    pub fn idle(&self) -> bool {
+        self.state().idle(Instant::now())
+    }
+
+    fn wake_all(&self) {
         self.shared.wake.notify_waiters();
         self.shared.wake.notify_one();
     }
@@ -121,8 +143,7 @@ impl Queue {
     /// of it did.
     pub async fn drain(&self, deadline: Duration) -> bool {
         self.state().close();
-        self.shared.wake.notify_waiters();
-        self.shared.wake.notify_one();
+        self.wake_all();
         let all_ended = async {
             loop {
                 let ended = self.shared.ended.notified();
@@ -199,6 +220,35 @@ mod tests {
         assert_eq!(keys.len(), 4);
         keys.dedup();
         assert_eq!(keys.len(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_raised_limit_and_a_lifted_hold_wake_those_who_wait() {
+        let queue = Queue::default();
+        queue.limit(Some(1));
+        queue.hold(Some(Priority::Requeued));
+        let (taken, mut keys) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..3 {
+            let (queue, taken) = (queue.clone(), taken.clone());
+            tokio::spawn(async move { taken.send(queue.next().await.unwrap().key.name) });
+        }
+        tokio::task::yield_now().await;
+        for (name, priority) in [
+            ("a", Priority::Changed),
+            ("b", Priority::Changed),
+            ("c", Priority::Listed),
+        ] {
+            queue.add(key(name), priority, "t");
+        }
+        assert_eq!(keys.recv().await.as_deref(), Some("a"));
+        let more = tokio::time::timeout(Duration::from_secs(30), keys.recv()).await;
+        assert!(more.is_err(), "{more:?}");
+        queue.limit(None);
+        assert_eq!(keys.recv().await.as_deref(), Some("b"));
+        queue.hold(None);
+        let began = Instant::now();
+        assert_eq!(keys.recv().await.as_deref(), Some("c"));
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

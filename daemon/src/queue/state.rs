@@ -129,6 +129,9 @@ pub struct State {
     /// The same in the order of time, to forget by.
     resting: VecDeque<(Instant, Key)>,
     sequence: u64,
+    running: usize,
+    limit: Option<usize>,
+    held: Option<Priority>,
     paused: bool,
     closed: bool,
 }
@@ -266,19 +269,21 @@ impl State {
 
     /// The next key to run, if any is due. The caller owes a [`State::finish`].
     pub fn take(&mut self, now: Instant) -> Option<Job> {
-        if self.paused || self.closed {
+        if self.closed || self.blocked() {
             return None;
         }
         self.promote(now);
-        let aged = self
+        let first = self
             .due
             .iter()
             .enumerate()
             .filter_map(|(level, keys)| keys.first_key_value().map(|(place, _)| (*place, level)))
+            .filter(|(place, level)| self.let_go(*level, place.0) <= now);
+        let aged = first
+            .clone()
             .min()
-            .filter(|(place, _)| now.saturating_duration_since(place.0) >= self.settings.aging)
-            .map(|(_, level)| level);
-        let level = aged.or_else(|| self.due.iter().position(|keys| !keys.is_empty()))?;
+            .filter(|(place, _)| now.saturating_duration_since(place.0) >= self.settings.aging);
+        let (_, level) = aged.or_else(|| first.min_by_key(|(_, level)| *level))?;
         let (_, key) = self.due[level].pop_first()?;
         let entry = self.entries.get_mut(&key)?;
         let running = Stage::Running {
@@ -288,6 +293,7 @@ impl State {
         let Stage::Due { place, trigger, .. } = std::mem::replace(&mut entry.stage, running) else {
             return None;
         };
+        self.running += 1;
         Some(Job {
             key,
             trigger,
@@ -303,6 +309,7 @@ impl State {
             self.entries.insert(key.clone(), entry);
             return;
         };
+        self.running -= 1;
         self.rest(key, now);
         let key = key.clone();
         match (verdict, dirty) {
@@ -342,21 +349,52 @@ impl State {
         first + ceiling.saturating_sub(first).mul_f64(jitter.clamp(0.0, 1.0))
     }
 
-    /// When the first delayed key becomes due.
-    pub fn next_due(&self) -> Option<Instant> {
-        self.delayed.first_key_value().map(|(place, _)| place.0)
+    /// Whether nothing is given out until something else changes.
+    fn blocked(&self) -> bool {
+        self.paused || self.limit.is_some_and(|limit| self.running >= limit)
     }
 
-    /// Whether a key is due now.
-    pub fn has_due(&self) -> bool {
-        self.due.iter().any(|keys| !keys.is_empty())
+    /// When a key of this level that is due since then may run.
+    fn let_go(&self, level: usize, since: Instant) -> Instant {
+        match self.held {
+            Some(held) if level >= held as usize => since + self.settings.held_longest,
+            _ => since,
+        }
+    }
+
+    /// When [`State::take`] may next find a key, by time alone; it may be now.
+    pub fn next_due(&self) -> Option<Instant> {
+        if self.blocked() {
+            return None;
+        }
+        let delayed = self.delayed.first_key_value().map(|(place, _)| place.0);
+        let due = self.due.iter().enumerate().filter_map(|(level, keys)| {
+            let (place, _) = keys.first_key_value()?;
+            Some(self.let_go(level, place.0))
+        });
+        delayed.into_iter().chain(due).min()
     }
 
     /// Whether a key runs.
     pub fn has_running(&self) -> bool {
-        self.entries
-            .values()
-            .any(|entry| matches!(entry.stage, Stage::Running { .. }))
+        self.running > 0
+    }
+
+    /// Whether no key runs and none is due.
+    pub fn idle(&self, now: Instant) -> bool {
+        let due = self.due.iter().any(|keys| !keys.is_empty());
+        let late = self.delayed.first_key_value().is_some_and(|(place, _)| place.0 <= now);
+        !(self.has_running() || due || late)
+    }
+
+    /// At most so many keys run at a time; those that run already go on.
+    pub fn limit(&mut self, limit: Option<usize>) {
+        self.limit = limit.map(|limit| limit.max(1));
+    }
+
+    /// Holds back keys of this level and those after it, each for a while only.
+    pub fn hold(&mut self, from: Option<Priority>) {
+        self.held = from;
     }
 
     /// Holds keys back, or lets them go again. Keys collect meanwhile.
@@ -409,6 +447,8 @@ impl State {
         Figures {
             kinds: kinds.into_values().collect(),
             paused: self.paused,
+            limit: self.limit,
+            held: self.held,
         }
     }
 

@@ -392,3 +392,59 @@ fn figures_tell_depth_by_level_and_the_oldest() {
     assert_eq!((row.running, row.longest_running), (1, Some(Duration::from_secs(7))));
     assert_eq!((row.adds, row.retries), (2, 0));
 }
+
+#[test]
+fn a_limit_holds_while_as_many_run_and_lets_go_when_one_ends() {
+    let mut state = State::default();
+    let now = Instant::now();
+    for index in 0..4 {
+        state.add(key(index), Priority::Changed, "changed".into(), now);
+    }
+    let first = state.take(now).unwrap();
+    state.limit(Some(2));
+    assert!(state.take(now).is_some());
+    assert_eq!(
+        (state.take(now), state.next_due()),
+        (None, None),
+        "nothing to wait for but an end"
+    );
+    state.finish(&first.key, Verdict::Done(None), 0.0, now);
+    assert!(state.next_due().is_some() && state.take(now).is_some());
+    state.limit(None);
+    assert!(state.take(now).is_some());
+    state.limit(Some(0));
+    for index in 0..4 {
+        state.finish(&key(index), Verdict::Done(None), 0.0, now);
+    }
+    state.add(key(0), Priority::Changed, "changed".into(), now);
+    assert!(state.take(now).is_some(), "one may always run");
+}
+
+#[test]
+fn what_is_held_back_waits_a_minute_while_changes_go_on() {
+    let mut state = State::default();
+    let now = Instant::now();
+    state.hold(Some(Priority::Requeued));
+    state.add(key(0), Priority::Listed, "listed".into(), now);
+    assert_eq!(state.take(now), None);
+    assert_eq!(state.next_due(), Some(now + Duration::from_secs(60)));
+    // Old enough to come before changes, but held back.
+    let later = now + Duration::from_secs(59);
+    assert_eq!(state.take(later), None);
+    state.add(key(1), Priority::Owned, "owned".into(), later);
+    assert_eq!(state.take(later).unwrap().key, key(1));
+    assert_eq!(state.take(now + Duration::from_secs(60)).unwrap().key, key(0));
+    state.add(key(2), Priority::Listed, "listed".into(), later);
+    state.hold(None);
+    assert_eq!(state.take(later).unwrap().key, key(2));
+}
+
+#[test]
+fn who_is_paused_waits_for_no_time() {
+    let mut state = State::default();
+    let now = Instant::now();
+    state.add(key(0), Priority::Changed, "changed".into(), now);
+    state.pause(true);
+    assert_eq!((state.take(now), state.next_due()), (None, None));
+    assert!(!state.idle(now));
+}
