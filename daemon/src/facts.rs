@@ -12,6 +12,7 @@ use neo4j_operator_shared::{
     cache::{Cache, WarmupRequest, Warmups},
     clusters::Cluster,
     events::{Event, Payload, Severity},
+    memory::Memory,
     reconciles::Reconcile,
     status::Listeners,
     switch::{Measured, Operation, Strategies, SwitchRequest},
@@ -23,6 +24,7 @@ use crate::{
     control::acts::{Acts, Refusal, SharedActs, SwitchAnswer},
     http::facts::{Facts, ResourceReady},
     kube::client::{ApiCall, ApiObserver},
+    memory::Manager,
     queue::{Figures, Queue},
     reconcile::{Board, BoardObserver, worker::RunObserver},
     telemetry::Telemetry,
@@ -31,6 +33,7 @@ use crate::{
 /// What the running operator knows.
 pub struct LiveFacts {
     telemetry: Arc<Telemetry>,
+    memory: Manager,
     board: Board,
     queue: Queue,
     cache: OnceLock<Router>,
@@ -50,8 +53,10 @@ pub struct Observer {
 
 impl LiveFacts {
     /// Knows everything but the cache, which comes later.
+    #[allow(clippy::too_many_arguments)] // each is made by one line of the start, and only here they meet
     pub fn new(
         telemetry: Arc<Telemetry>,
+        memory: Manager,
         board: Board,
         queue: Queue,
         read_only: Arc<AtomicBool>,
@@ -61,6 +66,7 @@ impl LiveFacts {
     ) -> Self {
         Self {
             telemetry,
+            memory,
             board,
             queue,
             cache: OnceLock::new(),
@@ -123,6 +129,10 @@ impl Facts for LiveFacts {
             },
             Router::snapshot,
         )
+    }
+
+    fn memory(&self) -> Memory {
+        self.memory.memory()
     }
 
     fn watches(&self) -> WatchList {

@@ -4,6 +4,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser;
+#[cfg(feature = "jemalloc")]
+use neo4j_operator::memory::allocator;
 use neo4j_operator::{
     backup_run::{self, BackupRun},
     operator::{Given, Operator},
@@ -18,6 +20,12 @@ use tokio::{
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Read by the allocator before `main`.
+#[cfg(feature = "jemalloc")]
+#[allow(unsafe_code)] // a name that the linker sees: no other symbol has it but the allocator's own, which gives way
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static START_CONFIGURATION: &[u8; allocator::START_CONFIGURATION.len()] = &allocator::START_CONFIGURATION;
 
 /// Runs one backup in this pod and reports it in the termination message.
 #[derive(Parser)]

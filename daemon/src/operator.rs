@@ -31,7 +31,9 @@ use crate::{
         client,
         scope::{Scope, ScopeError},
     },
+    memory::{self, Manager, allocator, host::Process},
     neo4j::{self, Driver, EndpointResolver, Neo4rsDriver, Registry},
+    parts::{BoltPool, Events as EventRing, QueueBrakes, Recorder, Texts},
     queue::Queue,
     reconcile::{
         Board, Clock, Context, Events, Executor, Reconciler, StatusWriter, backup, cluster, database, executor,
@@ -120,6 +122,12 @@ impl Operator {
         let scope: Scope = settings.watch_namespace.parse()?;
         let telemetry = Arc::new(Telemetry::new(started, Timestamp::now())?);
         given.log.fill(Arc::clone(&telemetry.stream));
+        allocator::log_settings();
+        let (memory, keeper) = Manager::new(
+            memory_settings(settings),
+            Arc::new(Process::default()),
+            Arc::clone(&telemetry),
+        );
         let doors = open(settings).await?;
         let read_only = Arc::new(AtomicBool::new(settings.read_only));
         let stop = CancellationToken::new();
@@ -129,6 +137,7 @@ impl Operator {
         let board = Board::new(vec![observer.clone()]);
         let facts = Arc::new(LiveFacts::new(
             Arc::clone(&telemetry),
+            memory.clone(),
             board.clone(),
             queue.clone(),
             Arc::clone(&read_only),
@@ -136,7 +145,12 @@ impl Operator {
             scope.names(),
             doors.addresses.clone(),
         ));
-        let token = doors.serve(&facts, &tasks, &stop);
+        let token = doors.serve(&facts, memory.clone(), &tasks, &stop);
+        let brakes = QueueBrakes {
+            queue: queue.clone(),
+            workers: usize::from(settings.max_concurrent_reconciles),
+        };
+        tasks.spawn(keeper.run(Arc::new(brakes), stop.clone()));
         telemetry.startup.ended(Startup::Config);
 
         let client = match given.client {
@@ -161,6 +175,10 @@ impl Operator {
             &tasks,
             &stop,
         );
+        memory.register(Arc::new(BoltPool(context.neo4j.clone())));
+        memory.register(Arc::new(Texts));
+        memory.register(Arc::new(Recorder(Arc::clone(&telemetry))));
+        memory.register(Arc::new(EventRing(Arc::clone(&telemetry))));
         wait_primary(&cache).await;
         telemetry.startup.ended(Startup::Sync);
 
@@ -231,6 +249,15 @@ fn worker_settings(settings: &Settings) -> worker::Settings {
     }
 }
 
+fn memory_settings(settings: &Settings) -> memory::manager::Settings {
+    memory::manager::Settings {
+        limit: settings.memory_limit,
+        interval: settings.memory_interval,
+        enabled: settings.enable_memory_manager,
+        ..memory::manager::Settings::default()
+    }
+}
+
 /// Opens the listeners and leaves the token.
 async fn open(settings: &Settings) -> Result<Doors, StartError> {
     let in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
@@ -265,7 +292,13 @@ fn usual_token_file(control: SocketAddr) -> std::path::PathBuf {
 }
 
 impl Doors {
-    fn serve(self, facts: &Arc<LiveFacts>, tasks: &TaskTracker, stop: &CancellationToken) -> TokenFile {
+    fn serve(
+        self,
+        facts: &Arc<LiveFacts>,
+        memory: Manager,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> TokenFile {
         let acts: control::acts::SharedActs = facts.clone();
         let facts: http::facts::SharedFacts = facts.clone();
         tracing::info!(
@@ -277,7 +310,7 @@ impl Doors {
         );
         tasks.spawn(http::serve(self.metrics, http::metrics(facts.clone()), stop.clone()));
         tasks.spawn(http::serve(self.health, http::health(facts.clone()), stop.clone()));
-        let control = control::router(facts, acts, self.secret, stop.clone());
+        let control = control::router(facts, acts, memory, self.secret, stop.clone());
         tasks.spawn(http::serve(self.control, control, stop.clone()));
         self.token
     }

@@ -5,6 +5,7 @@
 use std::{ffi::OsString, fmt::Write as _, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum, error::ContextKind};
+use neo4j_operator_crds::quantity::Quantity;
 use neo4j_operator_shared::{Kind, Span, Strategy};
 
 /// Kubernetes operator for Neo4j Enterprise.
@@ -71,6 +72,18 @@ pub struct Settings {
     #[arg(long, env = "NEO4J_OPERATOR_DRIFT_CHECK", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub drift_check: Duration,
 
+    /// Give memory back when it gets short; false: only measure it
+    #[arg(long, env = "ENABLE_MEMORY_MANAGER", value_name = "BOOL", default_value = "true", value_parser = boolean, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub enable_memory_manager: bool,
+
+    /// Memory that the operator may take, such as 512Mi [default: nine tenths of its control group's limit, else 500M]
+    #[arg(long, env = "NEO4J_OPERATOR_MEMORY_LIMIT", value_name = "BYTES", value_parser = memory)]
+    pub memory_limit: Option<u64>,
+
+    /// How often the memory is tidied up
+    #[arg(long, env = "NEO4J_OPERATOR_MEMORY_INTERVAL", value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub memory_interval: Duration,
+
     /// Image that carries this program; backup Jobs copy it from there [default: that of this version]
     #[arg(long, env = "NEO4J_OPERATOR_IMAGE", value_name = "IMAGE", default_value = default_image(), hide_default_value = true)]
     pub operator_image: String,
@@ -128,6 +141,18 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err("must be longer than zero".to_owned());
     }
     Ok(span.0)
+}
+
+/// Less than this the operator cannot work with.
+const LEAST_MEMORY: u64 = 16 << 20;
+
+fn memory(text: &str) -> Result<u64, String> {
+    let bytes = Quantity::parse(text).and_then(|quantity| u64::try_from(quantity.whole()).ok());
+    match bytes {
+        None => Err("write a size, such as 512Mi or 500M".to_owned()),
+        Some(bytes) if bytes < LEAST_MEMORY => Err("the operator needs at least 16Mi for itself".to_owned()),
+        Some(bytes) => Ok(bytes),
+    }
 }
 
 /// `host:port`, or `:port` for all addresses.
@@ -327,10 +352,31 @@ mod tests {
             (["--cache-strategy-for", "neo4jdatabases=none"], "always watched"),
             (["--cache-strategy-for", "widgets=none"], "statefulsets"),
             (["--max-concurrent-reconciles", "0"], "1..=256"),
+            (["--memory-limit", "lots"], "512Mi"),
+            (["--memory-limit", "1Zi"], "512Mi"),
+            (["--memory-limit", "512"], "at least 16Mi"),
+            (["--memory-interval", "0s"], "longer than zero"),
         ] {
             let error = read(&arguments).unwrap_err();
             assert!(error.contains(needle), "{arguments:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_limit_is_a_size_as_kubernetes_writes_them() {
+        for (text, bytes) in [
+            ("512Mi", 512 << 20),
+            ("500M", 500_000_000),
+            ("20000000", 20_000_000),
+            ("1e9", 1_000_000_000),
+        ] {
+            assert_eq!(
+                read(&["--memory-limit", text]).unwrap().memory_limit,
+                Some(bytes),
+                "{text}"
+            );
+        }
+        assert_eq!(read(&[]).unwrap().memory_limit, None);
     }
 
     #[test]

@@ -56,6 +56,22 @@ names! {
     CACHE_SYNCED = "neo4j_operator_cache_synced";
     /// Gauge: `resource_type`.
     CACHE_LAG = "neo4j_operator_cache_lag_seconds";
+    // Memory.
+    /// Gauge.
+    MEMORY_LIMIT = "neo4j_operator_memory_limit_bytes";
+    /// Gauge 0..3.
+    MEMORY_PRESSURE_LEVEL = "neo4j_operator_memory_pressure_level";
+    /// Gauge: when the manager last acted; absent until it has.
+    MEMORY_LAST_RECLAIM = "neo4j_operator_memory_last_reclaim_timestamp_seconds";
+    /// Counter: trigger, action.
+    MEMORY_RECLAIMS = "neo4j_operator_memory_reclaims_total";
+    /// Counter: action.
+    MEMORY_RECLAIMED = "neo4j_operator_memory_reclaimed_bytes_total";
+    /// Histogram: action.
+    MEMORY_RECLAIM_DURATION = "neo4j_operator_memory_reclaim_duration_seconds";
+    // The control API.
+    /// Counter: endpoint, code.
+    CONTROL_REQUESTS = "neo4j_operator_control_requests_total";
     // What is reconciled.
     /// Gauge, one-hot: cluster, phase.
     CLUSTER_PHASE = "neo4j_operator_cluster_phase";

@@ -16,7 +16,7 @@ mod router;
 mod select;
 mod source;
 mod store;
-mod text;
+pub(crate) mod text;
 mod triggers;
 mod views;
 

@@ -36,12 +36,38 @@ pub fn intern(text: &str) -> Arc<str> {
         return Arc::clone(known);
     }
     if table.texts.len() >= table.sweep_at {
-        table.texts.retain(|text| Arc::strong_count(text) > 1);
-        table.sweep_at = (table.texts.len() * 2).max(SMALLEST);
+        table.sweep();
     }
     let shared: Arc<str> = text.into();
     table.texts.insert(Arc::clone(&shared));
     shared
+}
+
+/// Bytes of the table: its places and what it shares.
+pub fn bytes() -> u64 {
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner).bytes() as u64
+}
+
+/// Drops what nobody uses, and the room for it; says how many bytes that were.
+pub fn sweep() -> u64 {
+    let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = table.bytes();
+    table.sweep();
+    table.texts.shrink_to(SMALLEST);
+    before.saturating_sub(table.bytes()) as u64
+}
+
+impl Table {
+    fn sweep(&mut self) {
+        self.texts.retain(|text| Arc::strong_count(text) > 1);
+        self.sweep_at = (self.texts.len() * 2).max(SMALLEST);
+    }
+
+    fn bytes(&self) -> usize {
+        // A text has two counters before it, and takes a place in steps of eight.
+        let texts = self.texts.iter().map(|text| (text.len() + 16).next_multiple_of(8));
+        self.texts.capacity() * (size_of::<Arc<str>>() + 1) + texts.sum::<usize>()
+    }
 }
 
 #[cfg(test)]
@@ -62,5 +88,17 @@ mod tests {
         }
         let table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(table.texts.len() <= 4 * SMALLEST, "{}", table.texts.len());
+    }
+
+    #[test]
+    fn a_sweep_says_what_it_dropped() {
+        let held: Vec<_> = (0..3 * SMALLEST)
+            .map(|number| intern(&format!("held-{number}")))
+            .collect();
+        let before = bytes();
+        drop(held);
+        // Other tests use the table too.
+        assert!(sweep() > 0);
+        assert!(bytes() < before);
     }
 }

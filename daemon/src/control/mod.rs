@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{StatusCode, header::AUTHORIZATION},
     middleware::{self, Next},
     response::Response,
@@ -23,6 +23,7 @@ pub mod acts;
 mod answers;
 mod cache;
 mod events;
+mod memory;
 mod problem;
 mod reads;
 pub mod token;
@@ -32,23 +33,25 @@ use acts::SharedActs;
 use problem::problem;
 use token::Token;
 
-use crate::http::facts::SharedFacts;
+use crate::{http::facts::SharedFacts, memory::Manager};
 
 /// What the handlers share.
 #[derive(Clone)]
 struct Control {
     facts: SharedFacts,
     acts: SharedActs,
+    memory: Manager,
     token: Arc<Token>,
     book: writes::Book,
     stop: CancellationToken,
 }
 
 /// The routes. Event streams end when `stop` is cancelled.
-pub fn router(facts: SharedFacts, acts: SharedActs, token: Token, stop: CancellationToken) -> Router {
+pub fn router(facts: SharedFacts, acts: SharedActs, memory: Manager, token: Token, stop: CancellationToken) -> Router {
     let control = Control {
         facts,
         acts,
+        memory,
         token: Arc::new(token),
         book: writes::Book::default(),
         stop,
@@ -57,6 +60,7 @@ pub fn router(facts: SharedFacts, acts: SharedActs, token: Token, stop: Cancella
         .route("/v1/cache/strategy", put(cache::switch))
         .route("/v1/cache/strategy/{operation}", delete(cache::cancel))
         .route("/v1/cache/warmup", post(cache::warm_up))
+        .route("/v1/memory/gc", post(memory::reclaim))
         .route_layer(middleware::from_fn_with_state(control.clone(), writes::write));
     Router::new()
         .merge(writing)
@@ -67,12 +71,23 @@ pub fn router(facts: SharedFacts, acts: SharedActs, token: Token, stop: Cancella
         .route("/v1/reconciles/{id}", get(reads::reconcile))
         .route("/v1/cache", get(reads::cache))
         .route("/v1/cache/strategies", get(cache::strategies))
+        .route("/v1/memory", get(memory::memory))
         .route("/v1/watches", get(reads::watches))
         .route("/v1/events", get(events::events))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(middleware::from_fn_with_state(control.clone(), authenticate))
+        .layer(middleware::from_fn_with_state(control.clone(), count))
         .with_state(control)
+}
+
+/// Counts by template of the path: paths themselves are an open set.
+async fn count(State(control): State<Control>, path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let endpoint = path.as_ref().map_or("other", MatchedPath::as_str);
+    let code = response.status().as_u16();
+    control.facts.telemetry().controlled(endpoint, code);
+    response
 }
 
 async fn authenticate(State(control): State<Control>, request: Request, next: Next) -> Response {

@@ -12,6 +12,7 @@ use neo4j_operator_shared::{
     clusters::{Cluster, ClusterList},
     events::{Event, Payload, Severity},
     golden,
+    memory::Memory,
     reconciles::ReconcileList,
     status::{Listeners, Status},
     watches::WatchList,
@@ -26,6 +27,7 @@ mod writes;
 use super::*;
 use crate::{
     http::facts::{Facts, ResourceReady},
+    memory::{manager, testing::FakeHost},
     queue::Figures,
     telemetry::{Telemetry, startup::Startup},
 };
@@ -35,7 +37,7 @@ fn example<T: DeserializeOwned>(text: &str) -> T {
 }
 
 /// Facts from the golden files.
-struct Known(Telemetry);
+struct Known(Arc<Telemetry>);
 
 impl Known {
     fn new() -> Self {
@@ -48,7 +50,7 @@ impl Known {
         for record in records.items.into_iter().rev() {
             telemetry.reconciled(record);
         }
-        Self(telemetry)
+        Self(Arc::new(telemetry))
     }
 }
 
@@ -64,6 +66,9 @@ impl Facts for Known {
     }
     fn cache(&self) -> Cache {
         example(golden::CACHE)
+    }
+    fn memory(&self) -> Memory {
+        example(golden::MEMORY)
     }
     fn watches(&self) -> WatchList {
         example(golden::WATCHES)
@@ -104,6 +109,8 @@ struct World {
     router: Router,
     facts: Arc<Known>,
     acts: Arc<writes::Cached>,
+    memory: Arc<FakeHost>,
+    manager: Manager,
     token: String,
     stop: CancellationToken,
     _file: token::TokenFile,
@@ -117,10 +124,15 @@ fn world() -> World {
     let facts = Arc::new(Known::new());
     let acts = Arc::new(writes::Cached::default());
     let stop = CancellationToken::new();
+    let memory = FakeHost::new();
+    let (manager, task) = Manager::new(manager::Settings::default(), memory.clone(), Arc::clone(&facts.0));
+    tokio::spawn(task.run(Arc::new(writes::NoBrakes), stop.clone()));
     World {
-        router: router(facts.clone(), acts.clone(), secret, stop.clone()),
+        router: router(facts.clone(), acts.clone(), manager.clone(), secret, stop.clone()),
         facts,
         acts,
+        memory,
+        manager,
         token: std::fs::read_to_string(path).unwrap(),
         stop,
         _file: file,
@@ -163,6 +175,7 @@ async fn every_answer_has_the_form_of_its_golden_file() {
     let world = world();
     let golden_value = example::<Value>;
     assert_eq!(world.get("/v1/cache").await, (200, golden_value(golden::CACHE)));
+    assert_eq!(world.get("/v1/memory").await, (200, golden_value(golden::MEMORY)));
     assert_eq!(world.get("/v1/watches").await, (200, golden_value(golden::WATCHES)));
     assert_eq!(
         world.get("/v1/clusters/default/minimal").await,
@@ -325,12 +338,22 @@ async fn a_scrape_holds_every_family_whose_system_exists_and_only_what_was_asked
         "neo4j_operator_queue_oldest_seconds",
         "neo4j_operator_skipped_reconciliations_total",
         "rest_client_requests_total",
+        // No memory was given back, and the control API was not asked.
+        "neo4j_operator_memory_reclaims_total",
+        "neo4j_operator_memory_reclaimed_bytes_total",
+        "neo4j_operator_memory_reclaim_duration_seconds",
+        "neo4j_operator_control_requests_total",
     ];
     for name in neo4j_operator_shared::metrics::ALL {
         assert_eq!(names.contains(name), !silent.contains(name), "{name}");
     }
     assert!(text.contains("neo4j_operator_cr_ready{resource=\"neo4jdatabases\",cluster=\"default/minimal\"} 0\n"));
     assert!(text.contains("neo4j_operator_cluster_phase{cluster=\"default/minimal\",phase=\"Ready\"} 1\n"));
+    assert!(text.contains("neo4j_operator_memory_usage_bytes{component=\"after_gc\"} 12000000\n"));
+    let _ = world.get("/v1/clusters/no/such").await;
+    let counted = ask("/metrics?name[]=neo4j_operator_control_requests_total").await;
+    let line = "neo4j_operator_control_requests_total{code=\"404\",endpoint=\"/v1/clusters/{namespace}/{name}\"} 1\n";
+    assert!(counted.contains(line), "{counted}");
     let one = ask("/metrics?name[]=neo4j_operator_ready").await;
     assert_eq!(one.lines().count(), 3, "{one}");
 }

@@ -66,17 +66,7 @@ pub(super) async fn write(State(control): State<Control>, request: Request, next
     let path: String = parts.uri.path().chars().take(LONGEST_PATH).collect();
     let name = format!("{} {path}", parts.method);
     match admitted(&parts, body, deadline).await {
-        Ok((key, body)) => {
-            perform(
-                control,
-                name,
-                key,
-                Request::from_parts(parts, body.into()),
-                next,
-                deadline,
-            )
-            .await
-        }
+        Ok((key, body)) => perform(control, name, key, Request::from_parts(parts, body), next, deadline).await,
         Err(refused) => {
             audit(&control, &name, refused.status(), &note(&refused));
             refused
@@ -93,7 +83,7 @@ async fn admitted(parts: &Parts, body: Body, deadline: Instant) -> Result<(Strin
             "send the request with Content-Type: application/json",
         ));
     }
-    let key = key(&parts.headers)?;
+    let key = key(&parts.headers).map_err(|detail| problem(StatusCode::BAD_REQUEST, detail))?;
     match timeout_at(deadline, body::to_bytes(body, LONGEST_BODY)).await {
         Ok(Ok(bytes)) => Ok((key, bytes)),
         Ok(Err(_)) => Err(problem(
@@ -110,18 +100,12 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn key(headers: &HeaderMap) -> Result<String, Response> {
+fn key(headers: &HeaderMap) -> Result<String, &'static str> {
     let given = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
     match given.map(str::trim) {
-        Some(key) if !key.is_empty() && key.len() <= LONGEST_KEY => Ok(key.to_owned()),
-        Some(key) if !key.is_empty() => Err(problem(
-            StatusCode::BAD_REQUEST,
-            &format!("the Idempotency-Key has more than {LONGEST_KEY} characters"),
-        )),
-        _ => Err(problem(
-            StatusCode::BAD_REQUEST,
-            "send an Idempotency-Key, such as a new UUID for each request and the same one to repeat it",
-        )),
+        Some(key) if key.len() > LONGEST_KEY => Err("the Idempotency-Key has more than 128 characters"),
+        Some(key) if !key.is_empty() => Ok(key.to_owned()),
+        _ => Err("send an Idempotency-Key, such as a new UUID for each request and the same one to repeat it"),
     }
 }
 

@@ -28,6 +28,7 @@ const MAX_DATABASES: usize = 100;
 /// Writes every derived family.
 pub fn write(out: &mut Exposition, facts: &dyn Facts) {
     process(out, facts);
+    memory(out, facts);
     queue(out, facts);
     cache(out, facts);
     clusters(out, facts);
@@ -63,15 +64,49 @@ fn process(out: &mut Exposition, facts: &dyn Facts) {
     for goal in GoalId::ALL {
         targets.sample(&[("slo", goal.as_str())], goal.target().1);
     }
-    let mut memory = out.gauge(
+}
+
+/// Figures of memory overlap and must not be summed; what is not known is absent.
+fn memory(out: &mut Exposition, facts: &dyn Facts) {
+    let memory = facts.memory();
+    let last = memory.reclaims.first();
+    let sizes = memory.sizes;
+    let mut usage = out.gauge(
         metrics::MEMORY_USAGE,
         "Bytes by component; components overlap and must not be summed.",
     );
-    for (component, bytes) in telemetry.memory.components() {
-        memory.sample(&[("component", component)], bytes as f64);
+    for (component, bytes) in [
+        ("rss", sizes.rss),
+        ("allocated", sizes.allocated),
+        ("active", sizes.active),
+        ("resident", sizes.resident),
+        ("retained", sizes.retained),
+        ("metadata", sizes.metadata),
+        ("after_gc", last.and_then(|reclaim| reclaim.after.allocated)),
+    ] {
+        if let Some(bytes) = bytes {
+            usage.sample(&[("component", component)], bytes as f64);
+        }
     }
     for kind in facts.cache().kinds {
-        memory.sample(&[("component", &format!("cache:{}", kind.kind))], kind.bytes as f64);
+        usage.sample(&[("component", &format!("cache:{}", kind.kind))], kind.bytes as f64);
+    }
+    for owner in memory.owners.iter().filter(|owner| owner.name == "bolt_pool") {
+        usage.sample(&[("component", &owner.name)], owner.bytes as f64);
+    }
+    out.gauge(metrics::MEMORY_LIMIT, "Bytes that the process may take.")
+        .sample(&[], memory.limit as f64);
+    out.gauge(
+        metrics::MEMORY_PRESSURE_LEVEL,
+        "How short memory is: 0 not, 1 trim, 2 evict, 3 protect.",
+    )
+    .sample(&[], f64::from(memory.level));
+    if let Some(last) = last {
+        out.gauge(
+            metrics::MEMORY_LAST_RECLAIM,
+            "When memory was last given back, seconds since 1970.",
+        )
+        .sample(&[], last.time.as_millisecond() as f64 / 1e3);
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use neo4j_operator_shared::{Kind, Strategy, cache::Cache, clusters::Cluster, status::Listeners, watches::WatchList};
+use neo4j_operator_shared::{
+    Kind, Strategy, cache::Cache, clusters::Cluster, memory::Memory, status::Listeners, watches::WatchList,
+};
 
 use crate::{
     queue,
@@ -19,6 +21,8 @@ pub trait Facts: Send + Sync + 'static {
     fn strategy(&self) -> Strategy;
     /// Caches by kind.
     fn cache(&self) -> Cache;
+    /// Memory.
+    fn memory(&self) -> Memory;
     /// Watches.
     fn watches(&self) -> WatchList;
     /// The work queue.

@@ -157,6 +157,16 @@ impl Registry {
         }
     }
 
+    /// Closes the connections that were idle for longer than this; says how many.
+    pub fn close_idle(&self, longer: Duration) -> usize {
+        self.0.pool.close_idle(longer)
+    }
+
+    /// Connections that are open, and of those the ones that nobody uses.
+    pub fn connections(&self) -> (usize, usize) {
+        self.0.pool.connections()
+    }
+
     /// What the pool holds now.
     pub fn snapshot(&self) -> PoolSnapshot {
         self.0.pool.snapshot()

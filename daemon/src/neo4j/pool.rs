@@ -507,6 +507,30 @@ impl Pool {
         }
     }
 
+    /// Closes the connections that were idle for longer than this; says how many.
+    pub fn close_idle(&self, longer: Duration) -> usize {
+        let now = Instant::now();
+        let all: Vec<_> = lock(&self.state).endpoints.values().cloned().collect();
+        let mut closed = 0;
+        for slots in all {
+            let mut inner = lock(&slots.inner);
+            let fresh = |slot: &Slot| now.duration_since(slot.used) < longer;
+            let (keep, idle): (_, Vec<_>) = std::mem::take(&mut inner.idle).into_iter().partition(fresh);
+            inner.idle = keep;
+            drop(inner);
+            closed += idle.len();
+            slots.close(idle);
+        }
+        closed
+    }
+
+    /// Connections that are open, and of those the ones that nobody uses.
+    pub fn connections(&self) -> (usize, usize) {
+        let open = self.limits.sockets.saturating_sub(self.sockets.available_permits());
+        let all: Vec<_> = lock(&self.state).endpoints.values().cloned().collect();
+        (open, all.iter().map(|slots| lock(&slots.inner).idle.len()).sum())
+    }
+
     fn remove(&self, keep: impl Fn(&EndpointKey, &Slots) -> bool) {
         let mut state = lock(&self.state);
         let (kept, removed): (HashMap<_, _>, Vec<_>) = {

@@ -19,6 +19,12 @@ labels! {
     RequestLabels { code, method, host }
     /// Queue, controller.
     QueueLabels { name, controller }
+    /// What brought a reclaim of memory about, what it did.
+    ReclaimLabels { trigger, action }
+    /// What a reclaim of memory did.
+    ActionLabels { action }
+    /// Template of the path, HTTP status.
+    ControlLabels { endpoint, code }
 }
 
 /// Families with samples from the running operator.
@@ -30,6 +36,10 @@ pub struct Catalogue {
     pub(super) requests: Counters<RequestLabels<'static>>,
     pub(super) queue_seconds: Histograms<QueueLabels<'static>>,
     pub(super) work_seconds: Histograms<QueueLabels<'static>>,
+    pub(super) reclaims: Counters<ReclaimLabels<'static>>,
+    pub(super) reclaimed_bytes: Counters<ActionLabels<'static>>,
+    pub(super) reclaim_seconds: Histograms<ActionLabels<'static>>,
+    pub(super) control: Counters<ControlLabels<'static>>,
 }
 
 /// Bounds of everything that takes as long as a reconcile: a millisecond doubled up to 131 s, with the
@@ -39,6 +49,11 @@ pub fn reconcile_bounds() -> Vec<f64> {
     bounds.extend([5.0, 10.0, 30.0]);
     bounds.sort_by(f64::total_cmp);
     bounds
+}
+
+/// Bounds of actions on memory: most take microseconds, a purge 0.2 s per GB.
+fn reclaim_bounds() -> Vec<f64> {
+    (0..9).map(|k| 0.0001 * f64::from(4_u32.pow(k))).collect()
 }
 
 impl Catalogue {
@@ -84,6 +99,27 @@ impl Catalogue {
                 metrics::WORKQUEUE_WORK_DURATION,
                 "Seconds a key was worked on.",
                 bounds(),
+            )?,
+            reclaims: Counters::register(
+                registry,
+                metrics::MEMORY_RECLAIMS,
+                "Actions by which memory was given back, by what brought them about.",
+            )?,
+            reclaimed_bytes: Counters::register(
+                registry,
+                metrics::MEMORY_RECLAIMED,
+                "Bytes that actions gave back: of a purge resident ones, else bytes no longer in use.",
+            )?,
+            reclaim_seconds: Histograms::register(
+                registry,
+                metrics::MEMORY_RECLAIM_DURATION,
+                "Seconds per action by which memory was given back.",
+                reclaim_bounds(),
+            )?,
+            control: Counters::register(
+                registry,
+                metrics::CONTROL_REQUESTS,
+                "Requests to the control API, by template of the path.",
             )?,
         })
     }

@@ -1,11 +1,10 @@
-//! What the process takes of memory: resident bytes from the operating system, and the allocator's own
-//! figures where it is ours (feature `jemalloc`). The figures overlap and are never summed.
+//! What the process takes of memory, by the operating system. The allocator's own figures: [`crate::memory`].
 
 use std::sync::{Mutex, PoisonError};
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// Reads the figures of this process.
+/// Reads the figure of this process.
 pub struct ProcessMemory {
     pid: Pid,
     // Absent where the operating system is not supported.
@@ -33,37 +32,6 @@ impl ProcessMemory {
         );
         system.process(self.pid).map(sysinfo::Process::memory)
     }
-
-    /// Bytes by component, as in the label of `neo4j_operator_memory_usage_bytes`.
-    pub fn components(&self) -> Vec<(&'static str, u64)> {
-        let mut components: Vec<_> = self.resident().map(|bytes| ("rss", bytes)).into_iter().collect();
-        components.extend(allocator());
-        components
-    }
-}
-
-#[cfg(feature = "jemalloc")]
-fn allocator() -> Vec<(&'static str, u64)> {
-    use tikv_jemalloc_ctl::{epoch, stats};
-    // The statistics are a copy that only an epoch refreshes.
-    if epoch::advance().is_err() {
-        return Vec::new();
-    }
-    [
-        ("allocated", stats::allocated::read()),
-        ("active", stats::active::read()),
-        ("resident", stats::resident::read()),
-        ("retained", stats::retained::read()),
-        ("metadata", stats::metadata::read()),
-    ]
-    .into_iter()
-    .filter_map(|(name, bytes)| bytes.ok().map(|bytes| (name, bytes as u64)))
-    .collect()
-}
-
-#[cfg(not(feature = "jemalloc"))]
-fn allocator() -> Vec<(&'static str, u64)> {
-    Vec::new()
 }
 
 #[cfg(test)]

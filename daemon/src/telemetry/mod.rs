@@ -14,6 +14,7 @@ use neo4j_operator_shared::{
     Kind,
     events::{Event, Payload, Severity},
     goals::{Goal, GoalId, Verdict},
+    memory::{Action, Trigger},
     reconciles::{Outcome, Reconcile},
 };
 use prometheus::Registry;
@@ -29,7 +30,10 @@ pub mod startup;
 pub mod stream;
 mod window;
 
-use catalogue::{Catalogue, ErrorLabels, PhaseLabels, QueueLabels, ReconcileLabels, RequestLabels, SkipLabels};
+use catalogue::{
+    ActionLabels, Catalogue, ControlLabels, ErrorLabels, PhaseLabels, QueueLabels, ReclaimLabels, ReconcileLabels,
+    RequestLabels, SkipLabels,
+};
 use memory::ProcessMemory;
 use namespaces::Namespaces;
 use recorder::Recorder;
@@ -165,6 +169,23 @@ impl Telemetry {
         };
         self.catalogue.requests.of(labels).inc();
         self.windows().requests.count(Instant::now());
+    }
+
+    /// An action of a reclaim of memory ended.
+    pub fn reclaimed(&self, trigger: Trigger, action: Action, bytes: u64, seconds: f64) {
+        let (trigger, action) = (trigger.as_str(), action.as_str());
+        self.catalogue.reclaims.of(ReclaimLabels { trigger, action }).inc();
+        self.catalogue.reclaimed_bytes.of(ActionLabels { action }).inc_by(bytes);
+        self.catalogue
+            .reclaim_seconds
+            .of(ActionLabels { action })
+            .observe(seconds);
+    }
+
+    /// The control API answered. `endpoint` is the template of the path.
+    pub fn controlled(&self, endpoint: &str, code: u16) {
+        let code = code.to_string();
+        self.catalogue.control.of(ControlLabels { endpoint, code: &code }).inc();
     }
 
     /// Removes the series of namespaces without resources, and of kinds gone from a namespace.

@@ -116,6 +116,11 @@ impl Recorder {
         }
     }
 
+    /// Bytes of the ring, estimated.
+    pub fn bytes(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).bytes as u64
+    }
+
     /// One record, if it is still kept.
     pub fn get(&self, id: &str) -> Option<Arc<Reconcile>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

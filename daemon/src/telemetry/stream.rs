@@ -107,6 +107,12 @@ impl EventStream {
         }
     }
 
+    /// Bytes of the ring: each event is kept twice, as it is and as JSON.
+    pub fn bytes(&self) -> u64 {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        2 * ring.bytes as u64
+    }
+
     /// Publishes an event. Control characters in its message are removed.
     pub fn publish(&self, mut event: Event) {
         if event.message.contains(char::is_control) {

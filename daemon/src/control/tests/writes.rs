@@ -14,7 +14,21 @@ use neo4j_operator_shared::{
 use serde_json::json;
 
 use super::*;
-use crate::control::acts::{Acts, Refusal, SwitchAnswer};
+use crate::{
+    control::acts::{Acts, Refusal, SwitchAnswer},
+    memory::{Reclaimable, manager::Brakes, testing::FakePart},
+};
+
+/// Nothing to slow down.
+pub(super) struct NoBrakes;
+
+impl Brakes for NoBrakes {
+    fn halve(&self, _: bool) {}
+    fn hold_back(&self, _: bool) {}
+    fn idle(&self) -> bool {
+        false
+    }
+}
 
 /// A cache that answers from the golden files, and counts what it was asked to do.
 #[derive(Default)]
@@ -295,4 +309,71 @@ async fn every_write_is_told_of_whatever_came_of_it() {
     );
     assert!(audited[1].2.contains("202, repeated: strategy full"), "{audited:?}");
     assert!(audited[2].2.contains("op-7 is under way"), "{audited:?}");
+}
+
+const RECLAIM: &str = "/v1/memory/gc";
+
+#[tokio::test(start_paused = true)]
+async fn a_reclaim_answers_what_it_did_and_one_too_soon_when_to_come_back() {
+    let world = world();
+    world
+        .manager
+        .register(FakePart::new("decoded", &world.memory, [0, 7, 0]));
+    let done = world.send("POST", RECLAIM, "a", "").await;
+    assert_eq!(done.code, 200);
+    assert_eq!(shape(&done.body), shape(&example(golden::RECLAIM)));
+    assert_eq!(done.body["after"]["allocated"], json!(10_000_000));
+    let again = world.send("POST", RECLAIM, "a", "").await;
+    assert_eq!(
+        (again.code, again.body),
+        (200, done.body),
+        "the answer of the first, not a second one"
+    );
+    let soon = world.send("POST", RECLAIM, "b", "{}").await;
+    assert_eq!((soon.code, &soon.headers["retry-after"]), (429, &HeaderValue::from(10)));
+    let option = world.send("POST", RECLAIM, "c", r#"{"force":true}"#).await;
+    assert_eq!(option.code, 400);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(world.send("POST", RECLAIM, "b", "{}").await.code, 200);
+    let audited = world.audited().await;
+    assert_eq!(
+        audited.iter().map(|(_, code, _)| *code).collect::<Vec<_>>(),
+        [200, 200, 429, 400, 200]
+    );
+    assert_eq!(
+        audited[0].2,
+        "POST /v1/memory/gc: 200, 7.0 MB freed, 7.0 MB returned to the operating system"
+    );
+}
+
+/// Gives back when it is told to.
+struct Slow(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl Reclaimable for Slow {
+    fn name(&self) -> String {
+        "slow".to_owned()
+    }
+
+    fn trim(&self) -> u64 {
+        self.0.lock().unwrap().recv().unwrap();
+        0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_longer_goes_on_and_is_answered_to_whoever_asks_again() {
+    let world = world();
+    let (go, wait) = std::sync::mpsc::channel();
+    world.manager.register(Arc::new(Slow(std::sync::Mutex::new(wait))));
+    // Time does not pass by itself while a thread is busy.
+    let (late, ()) = tokio::join!(
+        world.send("POST", RECLAIM, "a", ""),
+        tokio::time::advance(crate::control::writes::DEADLINE)
+    );
+    assert_eq!(late.code, 504);
+    assert!(late.detail().contains("same Idempotency-Key"), "{}", late.detail());
+    go.send(()).unwrap();
+    let done = world.send("POST", RECLAIM, "a", "").await;
+    assert_eq!((done.code, &done.body["trigger"]), (200, &json!("forced")));
+    assert_eq!(world.manager.memory().reclaims.len(), 1);
 }
