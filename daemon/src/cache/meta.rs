@@ -18,6 +18,11 @@ use crate::reconcile::{Live, MANAGER, manifest::APPLIED_HASH};
 /// Prefixes of the annotations that are kept.
 const OURS: [&str; 2] = ["neo4j.neo4j.com/", "neo4j.com/"];
 
+/// Whether an annotation is one of those that are kept.
+pub(super) fn ours(annotation: &str) -> bool {
+    OURS.iter().any(|prefix| annotation.starts_with(prefix))
+}
+
 /// Metadata of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
@@ -185,7 +190,7 @@ impl<'de> Visitor<'de> for PairsVisitor {
 
 /// Whether one of the entries of managedFields is ours with the operation `Update`.
 #[derive(Default)]
-struct UpdateEntry(bool);
+pub(super) struct UpdateEntry(pub(super) bool);
 
 impl<'de> Deserialize<'de> for UpdateEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
