@@ -231,7 +231,7 @@ fn context(cluster: &Cluster, client: &Client, queue: &Queue) -> anyhow::Result<
         strategy: Strategy::Selective,
         ..cache::Settings::default()
     };
-    let cache = Router::start(client.clone(), &settings, queue.clone())?;
+    let cache = Router::start(client.clone(), &settings, queue.clone(), Arc::new(()));
     let executor = Executor::new(client.clone(), executor::Options::default()).telling(cache.clone());
     let clock: Clock = Arc::new(Timestamp::now);
     let (events, writer) = Events::new(executor.clone(), Arc::clone(&clock));

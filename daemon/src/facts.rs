@@ -6,14 +6,11 @@ use std::sync::{
 };
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use neo4j_operator_shared::{
     Kind, Span, Strategy,
     cache::{Cache, WarmupRequest, Warmups},
     clusters::Cluster,
-    events::{Event, Payload, Severity},
     memory::Memory,
-    reconciles::Reconcile,
     status::Listeners,
     switch::{Measured, Operation, Strategies, SwitchRequest},
     watches::WatchList,
@@ -23,10 +20,9 @@ use crate::{
     cache::Router,
     control::acts::{Acts, Refusal, SharedActs, SwitchAnswer},
     http::facts::{Facts, ResourceReady},
-    kube::client::{ApiCall, ApiObserver},
     memory::Manager,
     queue::{Figures, Queue},
-    reconcile::{Board, BoardObserver, worker::RunObserver},
+    reconcile::Board,
     telemetry::Telemetry,
 };
 
@@ -44,11 +40,6 @@ pub struct LiveFacts {
     namespaces: Vec<String>,
     listeners: Listeners,
     kubernetes: RwLock<Option<String>>,
-}
-
-/// Passes on what happens.
-pub struct Observer {
-    telemetry: Arc<Telemetry>,
 }
 
 impl LiveFacts {
@@ -118,7 +109,7 @@ impl Facts for LiveFacts {
     }
 
     fn strategy(&self) -> Strategy {
-        self.strategy
+        self.cache().strategy
     }
 
     fn cache(&self) -> Cache {
@@ -180,8 +171,11 @@ impl Facts for LiveFacts {
 
 /// The control API is open before there is a cache: until then changes of it are refused.
 impl Acts for LiveFacts {
-    fn switch(&self, request: SwitchRequest) -> Result<SwitchAnswer, Refusal> {
-        self.acts()?.switch(request)
+    fn switch(&self, request: SwitchRequest) -> BoxFuture<'_, Result<SwitchAnswer, Refusal>> {
+        match self.acts() {
+            Ok(acts) => acts.switch(request),
+            Err(refusal) => Box::pin(std::future::ready(Err(refusal))),
+        }
     }
 
     fn cancel(&self, id: &str) -> Result<Operation, Refusal> {
@@ -197,7 +191,7 @@ impl Acts for LiveFacts {
             Ok(acts) => acts.strategies(),
             Err(_) => Box::pin(std::future::ready(Strategies {
                 current: self.strategy,
-                observed: Span(std::time::Duration::ZERO),
+                observed: Span::default(),
                 reads: 0,
                 now: Measured::default(),
                 forecasts: Vec::new(),
@@ -207,48 +201,5 @@ impl Acts for LiveFacts {
                 choices: Vec::new(),
             })),
         }
-    }
-}
-
-impl Observer {
-    /// Passes on to `telemetry`.
-    pub fn new(telemetry: Arc<Telemetry>) -> Self {
-        Self { telemetry }
-    }
-}
-
-impl ApiObserver for Observer {
-    fn request(&self, call: &ApiCall) {
-        self.telemetry.requested(call.method, call.code);
-    }
-}
-
-impl RunObserver for Observer {
-    fn finished(&self, record: &Reconcile) {
-        self.telemetry.reconciled(record.clone());
-    }
-
-    fn skipped(&self, kind: Kind, reason: &'static str) {
-        self.telemetry.skipped(kind, reason);
-    }
-}
-
-impl BoardObserver for Observer {
-    fn phase_changed(&self, namespace: &str, name: &str, from: Option<&str>, to: &str) {
-        let severity = match to {
-            "Failed" => Severity::Error,
-            "Degraded" => Severity::Warning,
-            _ => Severity::Info,
-        };
-        self.telemetry.stream.publish(Event {
-            time: Timestamp::now(),
-            severity,
-            cluster: Some(format!("{namespace}/{name}")),
-            message: format!("{namespace}/{name}: {} -> {to}", from.unwrap_or("new")),
-            payload: Payload::ClusterPhase {
-                from: from.map(str::to_owned),
-                to: to.to_owned(),
-            },
-        });
     }
 }

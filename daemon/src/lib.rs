@@ -1,6 +1,7 @@
 //! The Kubernetes operator for Neo4j Enterprise, as a library with a thin `main`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod acts;
 pub mod backup_run;
 pub mod cache;
 pub mod control;
@@ -10,6 +11,7 @@ pub mod http;
 pub mod kube;
 pub mod memory;
 pub mod neo4j;
+pub mod observer;
 pub mod operator;
 mod parts;
 pub mod queue;

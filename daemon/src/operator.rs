@@ -20,12 +20,13 @@ use tokio::{net::TcpListener, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    acts::CacheActs,
     cache::{self, Router},
     control::{
         self,
         token::{TokenError, TokenFile},
     },
-    facts::{LiveFacts, Observer},
+    facts::LiveFacts,
     http::{self, ListenError, facts::Facts as _},
     kube::{
         client,
@@ -33,6 +34,7 @@ use crate::{
     },
     memory::{self, Manager, allocator, host::Process},
     neo4j::{self, Driver, EndpointResolver, Neo4rsDriver, Registry},
+    observer::Observer,
     parts::{BoltPool, Events as EventRing, QueueBrakes, Recorder, Texts},
     queue::Queue,
     reconcile::{
@@ -63,9 +65,6 @@ pub enum StartError {
     /// `--watch-namespace`.
     #[error("--watch-namespace: {0}")]
     Scope(#[from] ScopeError),
-    /// A cache strategy.
-    #[error(transparent)]
-    Strategy(#[from] cache::Unsupported),
     /// No cluster to talk to.
     #[error("no Kubernetes cluster: {0}; set KUBECONFIG, or run in a cluster")]
     Config(#[from] kube::config::InferConfigError),
@@ -161,8 +160,10 @@ impl Operator {
         facts.set_kubernetes(discover(&client).await);
         telemetry.startup.ended(Startup::Discovery);
 
-        let cache = Router::start(client.clone(), &cache_settings(settings, scope), queue.clone())?;
+        let cache_settings = cache_settings(settings, scope);
+        let cache = Router::start(client.clone(), &cache_settings, queue.clone(), observer.clone());
         facts.set_cache(cache.clone());
+        facts.set_acts(Arc::new(CacheActs::new(cache.clone())));
         telemetry.startup.ended(Startup::Informers);
         let context = context(
             settings,
@@ -237,7 +238,13 @@ fn cache_settings(settings: &Settings, scope: Scope) -> cache::Settings {
     cache::Settings {
         strategy: settings.cache_strategy,
         overrides: settings.cache_strategy_for.iter().copied().collect(),
+        selectors: settings.cache_selector.iter().cloned().collect(),
         scope,
+        limits: cache::Limits {
+            workers: usize::from(settings.warmup_workers),
+            pause: settings.cache_switch_pause,
+            ..cache::Limits::default()
+        },
     }
 }
 

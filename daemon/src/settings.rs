@@ -8,6 +8,8 @@ use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum, error::Contex
 use neo4j_operator_crds::quantity::Quantity;
 use neo4j_operator_shared::{Kind, Span, Strategy};
 
+use crate::cache::Selector;
+
 /// Kubernetes operator for Neo4j Enterprise.
 ///
 /// Talks to the cluster of the current kubeconfig context, or to the one it runs in.
@@ -22,13 +24,25 @@ pub struct Settings {
     #[arg(long, env = "ENABLE_BATCH_OPERATIONS", value_name = "BOOL", default_value = "true", value_parser = boolean, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub enable_batch_operations: bool,
 
-    /// How reads are cached: none or selective
+    /// How reads are cached: none, lazy, selective, full or adaptive
     #[arg(long, env = "NEO4J_OPERATOR_CACHE_STRATEGY", value_name = "STRATEGY", default_value = "selective", value_parser = strategy)]
     pub cache_strategy: Strategy,
 
     /// Another strategy for one kind, such as pods=none; may be repeated
     #[arg(long, env = "NEO4J_OPERATOR_CACHE_STRATEGY_FOR", value_name = "KIND=STRATEGY", value_delimiter = ',', value_parser = strategy_for)]
     pub cache_strategy_for: Vec<(Kind, Strategy)>,
+
+    /// Keep only such objects of a kind for reads, such as pods=team=a,tier; others are asked for; may be repeated
+    #[arg(long, env = "NEO4J_OPERATOR_CACHE_SELECTOR", value_name = "KIND=LABELS", value_delimiter = ';', value_parser = selector_for)]
+    pub cache_selector: Vec<(Kind, Selector)>,
+
+    /// Least time between two changes of the cache strategy
+    #[arg(long, env = "NEO4J_OPERATOR_CACHE_SWITCH_PAUSE", value_name = "DURATION", default_value = "10s", value_parser = duration_or_none)]
+    pub cache_switch_pause: Duration,
+
+    /// Kinds whose caches are filled at a time
+    #[arg(long, env = "NEO4J_OPERATOR_WARMUP_WORKERS", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub warmup_workers: u8,
 
     /// Namespaces to look after, comma-separated; all without it
     #[arg(
@@ -155,6 +169,13 @@ fn memory(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A duration that may be zero.
+fn duration_or_none(text: &str) -> Result<Duration, String> {
+    Span::from_str(text)
+        .map(|span| span.0)
+        .map_err(|error| error.to_string())
+}
+
 /// `host:port`, or `:port` for all addresses.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let whole = if text.starts_with(':') {
@@ -168,26 +189,35 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn strategy(text: &str) -> Result<Strategy, String> {
-    let strategy = Strategy::from_str(text).map_err(|error| error.to_string())?;
-    match strategy {
-        Strategy::None | Strategy::Selective => Ok(strategy),
-        Strategy::Lazy | Strategy::Full | Strategy::Adaptive => Err(format!(
-            "the strategy {strategy} does not exist in this version; choose none or selective"
-        )),
+    Strategy::from_str(text).map_err(|error| error.to_string())
+}
+
+fn cached_kind(text: &str) -> Result<Kind, String> {
+    let kind = Kind::from_str(text).map_err(|error| error.to_string())?;
+    if Kind::PRIMARY.contains(&kind) {
+        return Err(format!(
+            "{kind} are always watched: their changes are what the operator reacts to"
+        ));
     }
+    if kind == Kind::Event {
+        return Err("events are only written, never read: they have no cache".to_owned());
+    }
+    Ok(kind)
+}
+
+fn selector_for(text: &str) -> Result<(Kind, Selector), String> {
+    let (kind, labels) = text
+        .split_once('=')
+        .ok_or_else(|| "write kind=labels, such as pods=team=a".to_owned())?;
+    let selector = Selector::from_str(labels).map_err(|error| error.to_string())?;
+    Ok((cached_kind(kind)?, selector))
 }
 
 fn strategy_for(text: &str) -> Result<(Kind, Strategy), String> {
     let (kind, name) = text
         .split_once('=')
         .ok_or_else(|| "write kind=strategy, such as pods=none".to_owned())?;
-    let kind = Kind::from_str(kind).map_err(|error| error.to_string())?;
-    if Kind::PRIMARY.contains(&kind) {
-        return Err(format!(
-            "{kind} are always watched: their changes are what the operator reacts to"
-        ));
-    }
-    Ok((kind, strategy(name)?))
+    Ok((cached_kind(kind)?, strategy(name)?))
 }
 
 /// One row of the table of settings.
@@ -347,7 +377,11 @@ mod tests {
             (["--metrics-addr", "8082"], "127.0.0.1:8082"),
             (["--metrics-addr", ":8082"], "no loopback address"),
             (["--cache-strategy", "eager"], "none, lazy, selective"),
-            (["--cache-strategy", "full"], "does not exist in this version"),
+            (["--cache-strategy-for", "events=none"], "never read"),
+            (["--cache-selector", "pods"], "pods=team=a"),
+            (["--cache-selector", "pods=a in (b)"], "key=value"),
+            (["--cache-selector", "neo4jbackups=a=b"], "always watched"),
+            (["--warmup-workers", "0"], "1..=16"),
             (["--cache-strategy-for", "pods"], "pods=none"),
             (["--cache-strategy-for", "neo4jdatabases=none"], "always watched"),
             (["--cache-strategy-for", "widgets=none"], "statefulsets"),

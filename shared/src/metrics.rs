@@ -56,6 +56,16 @@ names! {
     CACHE_SYNCED = "neo4j_operator_cache_synced";
     /// Gauge: `resource_type`.
     CACHE_LAG = "neo4j_operator_cache_lag_seconds";
+    /// Gauge, one-hot: strategy. The default of kinds.
+    CACHE_STRATEGY = "neo4j_operator_cache_strategy";
+    /// Counter: from, to, result.
+    CACHE_STRATEGY_SWITCHES = "neo4j_operator_cache_strategy_switches_total";
+    /// Histogram: from, to.
+    CACHE_STRATEGY_SWITCH_DURATION = "neo4j_operator_cache_strategy_switch_duration_seconds";
+    /// Counter: `resource_type`, reason.
+    CACHE_EVICTIONS = "neo4j_operator_cache_evictions_total";
+    /// Counter: `resource_type`, result.
+    CACHE_WARMUPS = "neo4j_operator_cache_warmups_total";
     // Memory.
     /// Gauge.
     MEMORY_LIMIT = "neo4j_operator_memory_limit_bytes";

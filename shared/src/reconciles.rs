@@ -1,5 +1,7 @@
 //! `GET /v1/reconciles`: the flight recorder.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Kind, Timestamp, clusters::PlannedAction};
@@ -63,6 +65,9 @@ pub struct Reconcile {
     pub phases: Vec<PhaseSeconds>,
     /// Requests to the API server, by verb and resource.
     pub api_requests: Vec<ApiRequests>,
+    /// Reads by who answered them: `cache`, `live`, `fallback` or `bypass`.
+    #[serde(default)]
+    pub reads: BTreeMap<String, u32>,
     /// What was planned and how each action ended.
     pub actions: Vec<PlannedAction>,
     /// How it ended.

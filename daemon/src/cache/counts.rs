@@ -188,19 +188,10 @@ impl Counts {
         add(self.coarse.at(now).tallies.of(op));
     }
 
-    /// The store answered.
-    pub(super) fn hit(&self) {
-        self.read(Op::Get, Outcome::Hit, true, None);
-    }
-
-    /// The server was asked instead.
-    pub(super) fn miss(&self, reason: Miss) {
-        self.read(Op::Get, Outcome::Miss(reason), reason != Miss::Filtered, None);
-    }
-
-    /// The read is never answered from a cache.
-    pub(super) fn bypass(&self) {
-        self.read(Op::Get, Outcome::Bypass, false, None);
+    /// From now on it counts as in use.
+    pub(super) fn touch(&self) {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.last.fetch_max(millis + 1, Ordering::Relaxed);
     }
 }
 

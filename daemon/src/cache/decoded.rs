@@ -174,7 +174,9 @@ mod tests {
     fn the_least_recently_read_goes_first_and_the_bound_holds() {
         let room = size(&*packed("a", 1).unpack().map(Arc::new).unwrap());
         let decoded = Decoded::<PodView>::new(3 * room);
-        let kept: Vec<_> = ["a", "b", "c"].map(|name| decoded.get_or(&packed(name, 1)).unwrap()).into();
+        let kept: Vec<_> = ["a", "b", "c"]
+            .map(|name| decoded.get_or(&packed(name, 1)).unwrap())
+            .into();
         decoded.get_or(&packed("a", 1)).unwrap();
         decoded.get_or(&packed("d", 1)).unwrap();
         assert!(decoded.bytes() <= 3 * room);

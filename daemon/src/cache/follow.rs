@@ -14,8 +14,8 @@ use neo4j_operator_shared::{Kind, watches::Watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    backing::api_resource,
     meta::Meta,
-    source::api_resource,
     triggers::{Seen, Triggers},
     views::{ConfigMapView, SecretMeta, View},
 };

@@ -110,6 +110,7 @@ struct Page<V> {
 struct PageMeta {
     #[serde(rename = "continue")]
     next: Option<String>,
+    resource_version: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -176,13 +177,13 @@ impl Live {
         }
     }
 
-    /// Objects of a namespace, by name.
+    /// Objects of a namespace, by name, and the resourceVersion of the list.
     pub(super) async fn list<V: View>(
         &self,
         namespace: &str,
         select: &Select,
         requests: &Requests,
-    ) -> Result<Vec<Arc<V>>, ReadError> {
+    ) -> Result<(Vec<Arc<V>>, Option<String>), ReadError> {
         let what = format!("{} in {namespace}", V::KIND.plural());
         let path = Request::new(Resource::of(V::KIND).collection(namespace));
         let mut parameters = ListParams {
@@ -206,7 +207,7 @@ impl Live {
             objects.extend(chosen.map(Arc::new));
             match page.metadata.next.filter(|next| !next.is_empty()) {
                 Some(next) => parameters.continue_token = Some(next),
-                None => return Ok(objects),
+                None => return Ok((objects, page.metadata.resource_version)),
             }
         }
         // A list that is cut off must not look complete.

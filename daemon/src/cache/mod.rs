@@ -4,28 +4,48 @@
 //! only decides what is kept of the other kinds and where a read comes from. [`Router`] is the one door: it
 //! knows per kind what is kept, never answers older than what this process has written or already handed out,
 //! and never takes "not in the store" for "not there".
+//!
+//! What is kept of a kind is a [`backing`]: a store with the watches that fill it. A strategy is a [`policy`]
+//! that says which backing each kind has, and a change of it, whoever wants it ([`switch`], [`lazy`]), [`fill`]s
+//! another backing beside the one that is read and then swaps the two ([`source`], [`table`]).
 
+mod answer;
+mod backing;
 mod counts;
 mod custom;
+mod decoded;
+mod fill;
+mod filter;
 mod follow;
+mod lazy;
 mod live;
 mod meta;
+mod observer;
+mod packed;
 mod pod;
+mod policy;
 mod pump;
 mod router;
 mod select;
 mod source;
 mod store;
+mod switch;
+mod table;
 pub(crate) mod text;
+mod transcode;
 mod triggers;
 mod views;
 
+pub use answer::{Answer, Freshness, ReadSource};
 pub use custom::{Custom, CustomKind};
+pub use filter::{Selector, SelectorError};
 pub use live::ReadError;
 pub use meta::{Meta, Owner, Pairs};
+pub use observer::CacheObserver;
 pub use pod::{ContainerState, Ended, PodView};
-pub use router::{Router, Settings, Unsupported};
+pub use router::{Router, Settings};
 pub use select::Select;
+pub use switch::{Limits, Refused};
 pub use views::{
     ConfigMapView, CronJobSpec, CronJobStatus, CronJobView, JobView, PdbStatus, PdbView, PvcView, SecretMeta,
     ServiceAccountView, ServiceView, StatefulSetView, View,

@@ -114,7 +114,9 @@ impl<V: View> Packed<V> {
                 .map_err(|error| format!("a kept object cannot be unpacked: {error}"))?;
             if with_update_entry {
                 let inside = self.inside as usize;
-                bench.text.splice(inside..inside, entry(&bench.text[inside..]).into_bytes());
+                bench
+                    .text
+                    .splice(inside..inside, entry(&bench.text[inside..]).into_bytes());
             }
             serde_json::from_slice(&bench.text).map_err(|error| format!("a kept object cannot be read: {error}"))
         })

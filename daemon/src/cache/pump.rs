@@ -1,11 +1,19 @@
 //! From a watch into the store and to the triggers: no I/O, no waiting, no reconciler's code (K47).
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{
+    marker::PhantomData,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
 
 use neo4j_operator_shared::Kind;
 use serde::{Deserialize, Deserializer};
+use tokio::time::Instant;
 
 use super::{
+    CacheObserver,
     meta::Meta,
     store::Store,
     triggers::{Seen, Triggers},
@@ -57,17 +65,43 @@ pub(super) struct Pump<V> {
     store: Arc<Store<V>>,
     /// The namespace that the watch covers; without one all of them.
     namespace: Option<Arc<str>>,
-    triggers: Arc<Triggers>,
+    outlets: Outlets,
     mark: u64,
+    /// The store's tick when the list began, and when that was.
+    began: (u64, Instant),
+    listed: u64,
+}
+
+/// Where a pump tells what it sees.
+#[derive(Clone)]
+pub(super) struct Outlets {
+    /// Wakes owners.
+    pub(super) triggers: Arc<Triggers>,
+    /// While this is off, another watch of the kind tells of what appears and changes; a deletion is told by
+    /// both, for the other one may never have seen what was deleted.
+    pub(super) loud: Arc<AtomicBool>,
+    /// Told of complete lists.
+    pub(super) observer: Arc<dyn CacheObserver>,
+    /// Complete lists of the kind so far.
+    pub(super) lists: Arc<AtomicU64>,
 }
 
 impl<V: View> Pump<V> {
-    pub(super) fn new(store: Arc<Store<V>>, namespace: Option<Arc<str>>, triggers: Arc<Triggers>) -> Self {
+    pub(super) fn new(store: Arc<Store<V>>, namespace: Option<Arc<str>>, outlets: Outlets) -> Self {
+        let began = (store.tick(), Instant::now());
         Self {
             store,
             namespace,
-            triggers,
+            outlets,
             mark: 0,
+            began,
+            listed: 0,
+        }
+    }
+
+    fn tell(&self, meta: &Meta, seen: Seen, visible: bool) {
+        if seen == Seen::Gone || self.outlets.loud.load(Ordering::SeqCst) {
+            self.outlets.triggers.seen(V::KIND, meta, seen, visible);
         }
     }
 
@@ -88,26 +122,42 @@ impl<V: View> Pump<V> {
             Some(_) if mark.is_some() => Seen::Relisted,
             Some(_) => Seen::Echo,
         };
+        if let Some(before) = &applied.before
+            && seen == Seen::Changed
+            && (before.meta().owner != after.meta().owner || before.meta().labels != after.meta().labels)
+        {
+            // It may have left the one that it belonged to.
+            self.tell(before.meta(), Seen::Changed, false);
+        }
         let visible = applied
             .before
             .as_ref()
             .is_none_or(|before| after.differs_for_others(before));
-        self.triggers.seen(V::KIND, after.meta(), seen, visible);
+        self.tell(after.meta(), seen, visible);
     }
 }
 
 impl<V: View> Sink<V> for Pump<V> {
     fn begin(&mut self) {
         self.mark += 1;
+        self.listed = 0;
+        self.began = (self.store.tick(), Instant::now());
     }
 
     fn listed(&mut self, object: V) {
+        self.listed += 1;
         self.take(object, Some(self.mark));
     }
 
     fn complete(&mut self) {
-        for gone in self.store.sweep(self.namespace.as_deref(), self.mark) {
-            self.triggers.seen(V::KIND, gone.meta(), Seen::Gone, true);
+        let (tick, began) = self.began;
+        for gone in self.store.sweep(self.namespace.as_deref(), self.mark, tick) {
+            self.tell(gone.meta(), Seen::Gone, true);
+        }
+        self.outlets.lists.fetch_add(1, Ordering::Relaxed);
+        if self.mark > 1 {
+            let observer = &self.outlets.observer;
+            observer.relisted(V::KIND, self.listed, began.elapsed());
         }
     }
 
@@ -117,6 +167,6 @@ impl<V: View> Sink<V> for Pump<V> {
 
     fn deleted(&mut self, object: V) {
         self.store.remove(object.meta());
-        self.triggers.seen(V::KIND, object.meta(), Seen::Gone, true);
+        self.tell(object.meta(), Seen::Gone, true);
     }
 }

@@ -6,21 +6,27 @@ use kube::Client;
 use neo4j_operator_crds::{Neo4jBackup, Neo4jDatabase, Neo4jEnterpriseCluster};
 use neo4j_operator_shared::{
     Kind, Strategy,
-    cache::{Cache, KindCache},
+    cache::{Cache, KindCache, KindWarmup, WarmupState, Warmups},
+    switch::{By, Operation, SwitchRequest},
     watches::WatchList,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    ConfigMapView, CronJobView, JobView, PdbView, PodView, PvcView, SecretMeta, ServiceAccountView, ServiceView,
-    StatefulSetView,
-    counts::rate,
+    CacheObserver, ConfigMapView, CronJobView, JobView, PdbView, PodView, PvcView, SecretMeta, ServiceAccountView,
+    ServiceView, StatefulSetView,
+    answer::{Answer, ReadSource},
+    backing::{Ground, Keep, settled, synced},
     custom::{Custom, CustomKind},
+    filter::Selector,
     follow::Follower,
+    lazy::{Asks, Warmer},
     live::{Live, ReadError},
+    policy::Policy,
     select::Select,
-    source::{AnySource, Source, rows, settled, synced},
+    source::{AnySource, Source},
+    switch::{Limits, Refused, Switcher},
     text::intern,
     triggers::Triggers,
     views::View,
@@ -31,9 +37,7 @@ use crate::{
     reconcile::{Key, Requests},
 };
 
-/// Kinds that begin to watch at a time, after the custom resources.
-const WARM_UPS: usize = 2;
-/// How long one kind may hold up the next.
+/// How long one kind may hold up the next at the start.
 const WARM_UP: Duration = Duration::from_secs(20);
 
 /// What is kept, and of which namespaces.
@@ -43,14 +47,13 @@ pub struct Settings {
     pub strategy: Strategy,
     /// Strategies of single kinds.
     pub overrides: BTreeMap<Kind, Strategy>,
+    /// What narrows the selection of a kind.
+    pub selectors: BTreeMap<Kind, Selector>,
     /// Namespaces.
     pub scope: Scope,
+    /// Bounds of changes and warm-ups.
+    pub limits: Limits,
 }
-
-/// A strategy that this version cannot run.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cache strategy {0} is not supported yet: use none or selective")]
-pub struct Unsupported(Strategy);
 
 /// Answers reads. Cheap to clone.
 #[derive(Clone)]
@@ -60,7 +63,6 @@ pub struct Router {
 
 struct Inner {
     live: Live,
-    strategy: Strategy,
     /// In the order in which they warm up.
     sources: Vec<(Kind, Arc<dyn AnySource>)>,
     watching: Option<Watching>,
@@ -68,34 +70,52 @@ struct Inner {
 
 /// What there is besides direct reads.
 struct Watching {
-    triggers: Arc<Triggers>,
+    ground: Ground,
     follower: Follower,
-    tasks: TaskTracker,
-    cancel: CancellationToken,
+    switcher: Arc<Switcher>,
+    asks: Arc<Asks>,
 }
 
-fn source<V: View>(settings: &Settings) -> (Kind, Arc<dyn AnySource>) {
-    let strategy = settings.overrides.get(&V::KIND).copied().unwrap_or(settings.strategy);
-    (V::KIND, Arc::new(Source::<V>::new(strategy, &settings.scope)))
+/// How the first stores of the kinds are made.
+struct First<'a> {
+    settings: &'a Settings,
+    policy: Policy,
+    ground: Ground,
+    asks: Arc<Asks>,
 }
 
-/// Every kind, in the order in which they warm up: what more of a reconcile waits for comes first.
-fn sources(settings: &Settings) -> Vec<(Kind, Arc<dyn AnySource>)> {
-    vec![
-        source::<Custom<Neo4jEnterpriseCluster>>(settings),
-        source::<Custom<Neo4jDatabase>>(settings),
-        source::<Custom<Neo4jBackup>>(settings),
-        source::<SecretMeta>(settings),
-        source::<ServiceView>(settings),
-        source::<StatefulSetView>(settings),
-        source::<PodView>(settings),
-        source::<ConfigMapView>(settings),
-        source::<ServiceAccountView>(settings),
-        source::<PdbView>(settings),
-        source::<PvcView>(settings),
-        source::<JobView>(settings),
-        source::<CronJobView>(settings),
-    ]
+impl First<'_> {
+    fn source<V: View>(&self) -> (Kind, Arc<dyn AnySource>) {
+        let kind = V::KIND;
+        let asked = self.settings.selectors.get(&kind);
+        let source = Source::<V>::new(
+            self.policy.keep(kind, None),
+            self.policy.lazy(kind),
+            asked,
+            &self.ground,
+            &self.asks,
+        );
+        (kind, Arc::new(source))
+    }
+
+    /// Every kind, in the order in which they warm up: what more of a reconcile waits for comes first.
+    fn sources(&self) -> Vec<(Kind, Arc<dyn AnySource>)> {
+        vec![
+            self.source::<Custom<Neo4jEnterpriseCluster>>(),
+            self.source::<Custom<Neo4jDatabase>>(),
+            self.source::<Custom<Neo4jBackup>>(),
+            self.source::<SecretMeta>(),
+            self.source::<ServiceView>(),
+            self.source::<StatefulSetView>(),
+            self.source::<PodView>(),
+            self.source::<ConfigMapView>(),
+            self.source::<ServiceAccountView>(),
+            self.source::<PdbView>(),
+            self.source::<PvcView>(),
+            self.source::<JobView>(),
+            self.source::<CronJobView>(),
+        ]
+    }
 }
 
 // === impl Router: life ===
@@ -106,7 +126,6 @@ impl Router {
         Self {
             inner: Arc::new(Inner {
                 live: Live::new(client),
-                strategy: Strategy::None,
                 sources: Vec::new(),
                 watching: None,
             }),
@@ -115,47 +134,46 @@ impl Router {
 
     /// Starts the watches: those of the custom resources at once, the others after one another. What they see
     /// puts keys into the queue.
-    pub fn start(client: Client, settings: &Settings, queue: Queue) -> Result<Self, Unsupported> {
-        for strategy in settings.overrides.values().chain([&settings.strategy]) {
-            Self::supports(*strategy)?;
-        }
+    pub fn start(client: Client, settings: &Settings, queue: Queue, observer: Arc<dyn CacheObserver>) -> Self {
         let tasks = TaskTracker::new();
         let cancel = CancellationToken::new();
         let triggers = Arc::new(Triggers::new(queue));
-        let sources = sources(settings);
-        let follower = Follower::new(
-            client.clone(),
-            Arc::clone(&triggers),
-            tasks.clone(),
-            cancel.child_token(),
-        );
-        tasks.spawn(warm_up(
-            sources.clone(),
-            client.clone(),
-            Arc::clone(&triggers),
-            tasks.clone(),
-            cancel.clone(),
-        ));
-        Ok(Self {
+        let ground = Ground {
+            client: client.clone(),
+            scope: settings.scope.clone(),
+            triggers: Arc::clone(&triggers),
+            observer: Arc::clone(&observer),
+            tasks: tasks.clone(),
+            cancel: cancel.clone(),
+        };
+        let policy = Policy {
+            default: settings.strategy,
+            own: settings.overrides.clone(),
+            chosen: BTreeMap::new(),
+        };
+        let (asks, asked) = Asks::new(Arc::clone(&observer));
+        let first = First {
+            settings,
+            policy: policy.clone(),
+            ground: ground.clone(),
+            asks: Arc::clone(&asks),
+        };
+        let sources = first.sources();
+        let follower = Follower::new(client.clone(), triggers, tasks.clone(), cancel.child_token());
+        tasks.spawn(warm_up(sources.clone(), settings.limits.workers, ground.clone()));
+        begin_to_warm(&sources, &asks, asked, &settings.limits, &ground);
+        let switcher = Switcher::new(sources.clone(), policy, settings.limits, observer, tasks, cancel);
+        Self {
             inner: Arc::new(Inner {
                 live: Live::new(client),
-                strategy: settings.strategy,
                 sources,
                 watching: Some(Watching {
-                    triggers,
+                    ground,
                     follower,
-                    tasks,
-                    cancel,
+                    switcher: Arc::new(switcher),
+                    asks,
                 }),
             }),
-        })
-    }
-
-    /// Whether a strategy can be used.
-    pub fn supports(strategy: Strategy) -> Result<(), Unsupported> {
-        match strategy {
-            Strategy::None | Strategy::Selective => Ok(()),
-            other => Err(Unsupported(other)),
         }
     }
 
@@ -168,55 +186,69 @@ impl Router {
             .iter()
             .filter(|(kind, _)| Kind::PRIMARY.contains(kind))
         {
-            synced(source.feeds()).await;
+            synced(&source.feeds()).await;
         }
     }
 
     /// Waits until every kind is synced. Has no deadline of its own: a kind that is forbidden never is.
     pub async fn synced(&self) {
         for (_, source) in &self.inner.sources {
-            synced(source.feeds()).await;
+            synced(&source.feeds()).await;
         }
     }
 
     /// Ends every watch. Reads go on, from the server as soon as the stores are too old.
     pub async fn stop(&self) {
         if let Some(watching) = &self.inner.watching {
-            watching.cancel.cancel();
-            watching.tasks.close();
-            watching.tasks.wait().await;
+            watching.ground.cancel.cancel();
+            watching.ground.tasks.close();
+            watching.ground.tasks.wait().await;
         }
     }
 }
 
 /// Starts the watches of all kinds; a kind that does not get ready holds up the next one for a while only.
-async fn warm_up(
-    sources: Vec<(Kind, Arc<dyn AnySource>)>,
-    client: Client,
-    triggers: Arc<Triggers>,
-    tasks: TaskTracker,
-    cancel: CancellationToken,
-) {
-    let places = Arc::new(Semaphore::new(WARM_UPS));
+async fn warm_up(sources: Vec<(Kind, Arc<dyn AnySource>)>, workers: usize, ground: Ground) {
+    let places = Arc::new(Semaphore::new(workers.max(1)));
     for (kind, source) in sources {
         if Kind::PRIMARY.contains(&kind) {
-            source.start(&client, &triggers, &tasks, &cancel);
+            source.start();
             continue;
         }
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,
-            () = cancel.cancelled() => return,
+            () = ground.cancel.cancelled() => return,
         };
-        source.start(&client, &triggers, &tasks, &cancel);
-        let cancel = cancel.clone();
-        tasks.spawn(async move {
+        source.start();
+        let cancel = ground.cancel.clone();
+        ground.tasks.spawn(async move {
+            let feeds = source.feeds();
             tokio::select! {
-                _ = tokio::time::timeout(WARM_UP, settled(source.feeds())) => {}
+                _ = tokio::time::timeout(WARM_UP, settled(&feeds)) => {}
                 () = cancel.cancelled() => {}
             }
             drop(place);
         });
     }
+}
+
+/// Starts what fills kinds when they are asked for.
+fn begin_to_warm(
+    sources: &[(Kind, Arc<dyn AnySource>)],
+    asks: &Arc<Asks>,
+    asked: mpsc::Receiver<Kind>,
+    limits: &Limits,
+    ground: &Ground,
+) {
+    let warmer = Warmer {
+        sources: sources.to_vec(),
+        asks: Arc::clone(asks),
+        observer: Arc::clone(&ground.observer),
+        workers: limits.workers.max(1),
+        deadline: limits.deadline,
+        cancel: ground.cancel.clone(),
+    };
+    ground.tasks.spawn(warmer.run(asked, ground.tasks.clone()));
 }
 
 // === impl Router: reads ===
@@ -227,31 +259,55 @@ impl Router {
         source.as_any().downcast_ref()
     }
 
-    /// The object, or `None` if the server has none. The answer is never older than what this process wrote
-    /// or was told before.
+    /// The object, or `None` if the server has none, with where the answer comes from. It is never older than
+    /// what this process wrote or was told before.
+    pub async fn read<V: View>(
+        &self,
+        namespace: &str,
+        name: &str,
+        requests: &Requests,
+    ) -> Result<Answer<Option<Arc<V>>>, ReadError> {
+        match self.source::<V>() {
+            Some(source) => source.get(&self.inner.live, namespace, name, requests).await,
+            None => Source::direct(&self.inner.live, namespace, name, requests).await,
+        }
+    }
+
+    /// The chosen objects of a namespace, by name, with where the answer comes from.
+    pub async fn read_list<V: View>(
+        &self,
+        namespace: &str,
+        select: &Select,
+        requests: &Requests,
+    ) -> Result<Answer<Vec<Arc<V>>>, ReadError> {
+        match self.source::<V>() {
+            Some(source) => source.list(&self.inner.live, namespace, select, requests).await,
+            None => Source::direct_list(&self.inner.live, namespace, select, requests).await,
+        }
+    }
+
+    /// [`Router::read`], for whoever needs the object only.
     pub async fn get<V: View>(
         &self,
         namespace: &str,
         name: &str,
         requests: &Requests,
     ) -> Result<Option<Arc<V>>, ReadError> {
-        match self.source::<V>() {
-            Some(source) => source.get(&self.inner.live, namespace, name, requests).await,
-            None => self.inner.live.get(namespace, name, requests).await,
-        }
+        let answer = self.read(namespace, name, requests).await?;
+        requests.read(answer.freshness.source);
+        Ok(answer.value)
     }
 
-    /// The chosen objects of a namespace, by name.
+    /// [`Router::read_list`], for whoever needs the objects only.
     pub async fn list<V: View>(
         &self,
         namespace: &str,
         select: &Select,
         requests: &Requests,
     ) -> Result<Vec<Arc<V>>, ReadError> {
-        match self.source::<V>() {
-            Some(source) => source.list(&self.inner.live, namespace, select, requests).await,
-            None => self.inner.live.list(namespace, select, requests).await,
-        }
+        let answer = self.read_list(namespace, select, requests).await?;
+        requests.read(answer.freshness.source);
+        Ok(answer.value)
     }
 
     /// Reads one object past every cache: for decisions that cannot be taken back (K53).
@@ -265,6 +321,7 @@ impl Router {
             Some(source) => source.bypass(&self.inner.live, namespace, name, requests).await,
             None => self.inner.live.get(namespace, name, requests).await,
         }
+        .inspect(|_| requests.read(ReadSource::Bypass))
     }
 
     /// Lists past every cache.
@@ -278,6 +335,8 @@ impl Router {
             Some(source) => source.bypass_list(&self.inner.live, namespace, select, requests).await,
             None => self.inner.live.list(namespace, select, requests).await,
         }
+        .map(|(objects, _)| objects)
+        .inspect(|_| requests.read(ReadSource::Bypass))
     }
 
     /// A custom resource.
@@ -326,7 +385,7 @@ impl Router {
     /// free. A reference stands until [`Router::forget`].
     pub fn refers(&self, key: &Key, kind: Kind, namespace: &str, name: &str) {
         if let Some(watching) = &self.inner.watching
-            && watching.triggers.refers(key, kind, namespace, name)
+            && watching.ground.triggers.refers(key, kind, namespace, name)
             && Follower::follows(kind)
         {
             watching.follower.follow(kind, &intern(namespace), &intern(name));
@@ -341,39 +400,118 @@ impl Router {
     /// Drops the references of a key but those in `keep`: when its spec no longer names what it named.
     pub fn refers_only(&self, key: &Key, keep: &[(Kind, &str, &str)]) {
         let Some(watching) = &self.inner.watching else { return };
-        for (kind, namespace, name) in watching.triggers.forget(key, keep) {
+        for (kind, namespace, name) in watching.ground.triggers.forget(key, keep) {
             if Follower::follows(kind) {
                 watching.follower.unfollow(kind, &namespace, &name);
             }
         }
     }
 
+    // === changes ===
+
+    /// Begins a change of strategy. Must be called within a runtime.
+    pub fn switch(&self, request: &SwitchRequest, by: By) -> Result<Operation, Refused> {
+        self.watching()?.switcher.begin(request, by)
+    }
+
+    /// Cancels a change that is not yet in force.
+    pub fn cancel(&self, id: &str) -> Result<Operation, Refused> {
+        self.watching()?.switcher.cancel(id)
+    }
+
+    /// Finished changes, the newest first.
+    pub fn history(&self) -> Vec<Operation> {
+        self.watching()
+            .map(|watching| watching.switcher.history())
+            .unwrap_or_default()
+    }
+
+    fn watching(&self) -> Result<&Watching, Refused> {
+        let watching = self.inner.watching.as_ref();
+        watching.ok_or_else(|| Refused::Unfit("nothing is kept, so there is nothing to change".to_owned()))
+    }
+
+    /// Warms kinds that are not yet; without names all that their strategy keeps, in order.
+    pub fn warm(&self, kinds: Option<&[Kind]>) -> Warmups {
+        let Some(watching) = &self.inner.watching else {
+            return Warmups::default();
+        };
+        let asked = |kind: &Kind| kinds.is_none_or(|kinds| kinds.contains(kind));
+        let sources = self.inner.sources.iter().filter(|(kind, _)| asked(kind));
+        let rows = sources.map(|(kind, source)| {
+            let (state, objects) = match source.keep() {
+                Keep::Keys if source.is_lazy() => {
+                    // From now on it counts as in use.
+                    source.counts().touch();
+                    let queued = watching.asks.insist(*kind);
+                    (
+                        if queued {
+                            WarmupState::Queued
+                        } else {
+                            WarmupState::Dropped
+                        },
+                        None,
+                    )
+                }
+                Keep::Keys => (WarmupState::NotKept, None),
+                _ if source.is_synced() => (WarmupState::Warm, Some(source.objects())),
+                _ => (WarmupState::Queued, None),
+            };
+            KindWarmup {
+                kind: *kind,
+                state,
+                objects,
+            }
+        });
+        Warmups { kinds: rows.collect() }
+    }
+
+    // === memory ===
+
+    /// Drops what was decoded for reads; the answer is in bytes, by kind.
+    pub fn evict_decoded(&self) -> Vec<(Kind, u64)> {
+        let sources = self.inner.sources.iter();
+        sources.map(|(kind, source)| (*kind, source.evict_decoded())).collect()
+    }
+
+    /// Moves what is kept together; the answer is in bytes given back, by kind.
+    pub fn compact(&self) -> Vec<(Kind, u64)> {
+        let sources = self.inner.sources.iter();
+        sources.map(|(kind, source)| (*kind, source.compact())).collect()
+    }
+
     // === figures ===
 
     /// Figures for `GET /v1/cache`.
     pub fn snapshot(&self) -> Cache {
-        let kinds: Vec<KindCache> = self.inner.sources.iter().map(|(_, source)| source.row()).collect();
-        let recent = self.inner.sources.iter().map(|(_, source)| source.recent());
-        let recent = recent.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let watching = self.inner.watching.as_ref();
+        let policy = watching.map(|watching| watching.switcher.policy()).unwrap_or_default();
+        let rows = self.inner.sources.iter();
+        let kinds: Vec<KindCache> = rows
+            .map(|(kind, source)| {
+                if Kind::PRIMARY.contains(kind) {
+                    // They are kept under every strategy, as selective would.
+                    source.row(Strategy::Selective, false)
+                } else {
+                    source.row(policy.runs(*kind), policy.set(*kind).1)
+                }
+            })
+            .collect();
         Cache {
-            strategy: self.inner.strategy,
-            hit_rate: rate(recent),
+            strategy: watching.map_or(Strategy::None, |_| policy.default),
+            hit_rate: watching.and_then(|watching| watching.switcher.measured().hit_rate),
             objects: kinds.iter().map(|kind| kind.objects).sum(),
             bytes: kinds.iter().map(|kind| kind.bytes).sum(),
             budget: None,
-            operation: None,
+            operation: watching.and_then(|watching| watching.switcher.operation()),
             kinds,
         }
     }
 
     /// The watches for `GET /v1/watches`.
     pub fn watches(&self) -> WatchList {
-        let mut items: Vec<_> = self
-            .inner
-            .sources
-            .iter()
-            .flat_map(|(_, source)| rows(source.as_ref()))
-            .collect();
+        let feeds = self.inner.sources.iter().flat_map(|(_, source)| source.all_feeds());
+        let mut items: Vec<_> = feeds.map(|feed| feed.row()).collect();
         if let Some(watching) = &self.inner.watching {
             items.extend(watching.follower.rows());
         }
@@ -383,5 +521,7 @@ impl Router {
 
 #[cfg(test)]
 mod embedded;
+#[cfg(test)]
+mod switching;
 #[cfg(test)]
 mod tests;

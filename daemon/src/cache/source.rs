@@ -1,38 +1,40 @@
-//! One kind: its watches, what is kept of it, and how a read of it is answered.
+//! One kind: what is kept of it, how a read of it is answered, and how that changes while it is read.
 //!
-//! The backing stands behind an `ArcSwap`, so that what is kept can change while reconcilers read. Two are
-//! built here: none, where every read asks the server and a metadata watch wakes the owners; and a projection
-//! of the objects that a label selects. A miss in the latter is never an answer (CA3): the server is asked.
+//! What is kept stands behind an `ArcSwap`, so that no read waits for a change. A change fills a second
+//! [`Backing`] beside the first; from before its list begins until after the swap every answer of the server
+//! is told to both, see [`super::table`]. A miss in a store with a filter is never an answer (CA3): the server
+//! is asked.
 
-use std::{any::Any, sync::Arc, time::Duration};
-
-use arc_swap::ArcSwap;
-use futures::future::join_all;
-use kube::{Client, core::ApiResource};
-use neo4j_operator_shared::{
-    Kind, Strategy,
-    cache::{Form, KindCache, MissReason as Miss},
-    watches::Watch,
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use neo4j_operator_shared::{
+    Strategy,
+    cache::{Form, KindCache, MissReason as Miss},
+};
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    counts::{Counts, rate},
+    answer::{Answer, Freshness, ReadSource},
+    backing::{Backing, Ground, Keep, form_of},
+    counts::{Counts, Op, Outcome, rate},
+    filter::{Filter, Selector},
+    lazy::Asks,
     live::{Live, ReadError},
     meta::Meta,
-    pump::{Pump, Slim},
     select::Select,
-    store::{Found, Store},
-    triggers::{CLUSTER_LABEL, Triggers},
+    store::Found,
+    table::{Side, hand_over},
     views::View,
 };
-use crate::{
-    kube::{
-        scope::Scope,
-        watch::{Subject, Synced, WatchStatus, supervise},
-    },
-    reconcile::{MANAGER, Requests, Resource},
-};
+use crate::{kube::watch::WatchStatus, reconcile::Requests};
 
 /// How long a read waits for the watch to catch up with what we wrote, before it asks the server.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -41,172 +43,151 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Up to so many objects that the store is too old for are read one by one; beyond, the list is read anew.
 const SINGLE_READS: usize = 8;
 
-/// Which objects of a kind a watch delivers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Filter {
-    key: &'static str,
-    /// Any value, if none.
-    value: Option<&'static str>,
-}
-
-impl Filter {
-    /// The filter of a kind. Pods and claims are made from templates by others; what we write carries our
-    /// name.
-    pub(super) fn of(kind: Kind) -> Option<Self> {
-        match kind {
-            kind if Kind::PRIMARY.contains(&kind) => None,
-            Kind::Pod | Kind::PersistentVolumeClaim => Some(Self {
-                key: CLUSTER_LABEL,
-                value: None,
-            }),
-            _ => Some(Self {
-                key: "app.kubernetes.io/managed-by",
-                value: Some(MANAGER),
-            }),
-        }
-    }
-
-    fn selector(self) -> String {
-        match self.value {
-            Some(value) => format!("{}={value}", self.key),
-            None => self.key.to_owned(),
-        }
-    }
-
-    fn matches(self, meta: &Meta) -> bool {
-        match (meta.labels.get(self.key), self.value) {
-            (Some(found), Some(value)) => found == value,
-            (found, None) => found.is_some(),
-            (None, _) => false,
-        }
-    }
-
-    /// Whether everything that is asked for is among what the watch delivers. What has one of our resources
-    /// as its owner was written by us, and carries our label; if somebody took the label away, creating it
-    /// anew finds it.
-    fn covers(self, select: &Select) -> bool {
-        matches!(select, Select::Owner { .. })
-            || select
-                .labels()
-                .iter()
-                .any(|(key, value)| key == self.key && self.value.is_none_or(|wanted| wanted == value))
-    }
-}
-
-/// What is kept of a kind for reads.
-pub(super) enum Backing<V> {
-    /// Nothing.
-    Direct,
-    /// The projection of what the watch delivers.
-    Projected(Arc<Store<V>>),
-}
-
 /// One kind.
 pub(super) struct Source<V: View> {
-    strategy: Strategy,
-    filter: Option<Filter>,
-    scope: Scope,
+    ground: Ground,
+    /// Which objects are ours; custom resources all are.
+    own: Option<Filter>,
+    /// The same, narrowed as `--cache-selector` says.
+    narrowed: Option<Filter>,
     backing: ArcSwap<Backing<V>>,
-    /// Without a projection: what the triggers need, and nothing is read from it.
-    slim: Option<Arc<Store<Slim<V>>>>,
-    feeds: Vec<Arc<WatchStatus>>,
+    /// What is being filled, to be swapped in.
+    next: ArcSwapOption<Backing<V>>,
+    /// A kind that is narrowed wakes owners by a watch of its own: a selector changes reads, not triggers.
+    trigger: Option<Backing<V>>,
+    /// Its strategy keeps it once it is read.
+    lazy: AtomicBool,
+    /// It was kept before and has been let go.
+    evicted: AtomicBool,
+    asks: Arc<Asks>,
+    lists: Arc<AtomicU64>,
     counts: Counts,
+    /// Held by whoever changes what is kept.
+    gate: Arc<Semaphore>,
 }
 
 /// A kind without its type.
 pub(super) trait AnySource: Send + Sync {
     fn as_any(&self) -> &dyn Any;
     /// Starts the watches.
-    fn start(&self, client: &Client, triggers: &Arc<Triggers>, tasks: &TaskTracker, cancel: &CancellationToken);
-    fn feeds(&self) -> &[Arc<WatchStatus>];
+    fn start(&self);
+    /// Watches of what is read now.
+    fn feeds(&self) -> Vec<Arc<WatchStatus>>;
+    /// Every watch.
+    fn all_feeds(&self) -> Vec<Arc<WatchStatus>>;
     fn wrote(&self, namespace: &str, name: &str, resource_version: &str);
-    fn row(&self) -> KindCache;
-    fn recent(&self) -> (u64, u64);
-}
+    /// The row of `GET /v1/cache`; its strategy and whether that is its own are the router's to say.
+    fn row(&self, strategy: Strategy, pinned: bool) -> KindCache;
+    fn counts(&self) -> &Counts;
+    fn objects(&self) -> u64;
+    fn bytes(&self) -> u64;
 
-/// Waits until every watch of a kind is synced or known to be in trouble.
-pub(super) async fn settled(feeds: &[Arc<WatchStatus>]) {
-    join_all(feeds.iter().map(|feed| feed.until_settled())).await;
-}
+    // === changes ===
 
-/// Waits until every watch of a kind is synced.
-pub(super) async fn synced(feeds: &[Arc<WatchStatus>]) {
-    join_all(feeds.iter().map(|feed| feed.until_synced())).await;
-}
+    /// Whoever holds it may change what is kept.
+    fn gate(&self) -> &Arc<Semaphore>;
+    fn set_lazy(&self, lazy: bool);
+    fn is_lazy(&self) -> bool;
+    fn keep(&self) -> Keep;
+    fn form(&self) -> Form;
+    /// Whether what is read now has a complete list.
+    fn is_synced(&self) -> bool;
+    /// What would be kept of each object.
+    fn form_of(&self, keep: Keep) -> Form;
+    /// Begins to fill another store beside the one that is read.
+    fn prepare(&self, keep: Keep);
+    /// Watches of that store, and the objects in it.
+    fn prepared(&self) -> Option<(Vec<Arc<WatchStatus>>, u64)>;
+    /// Reads go to the new store from now on.
+    fn swap(&self);
+    /// Drops the new store; the old one stays.
+    fn abandon(&self);
 
-/// How kube names a resource.
-pub(super) fn api_resource(kind: Kind) -> ApiResource {
-    let resource = Resource::of(kind);
-    ApiResource {
-        group: resource.group.to_owned(),
-        version: resource.version.to_owned(),
-        api_version: resource.api_version(),
-        kind: kind.kind().to_owned(),
-        plural: kind.plural().to_owned(),
-    }
+    // === memory ===
+
+    /// Drops what was decoded for reads; the answer is in bytes.
+    fn evict_decoded(&self) -> u64;
+    /// Moves what is kept together; the answer is in bytes.
+    fn compact(&self) -> u64;
 }
 
 impl<V: View> Source<V> {
-    /// A kind under a strategy. Custom resources are kept under every one.
-    pub(super) fn new(strategy: Strategy, scope: &Scope) -> Self {
-        let primary = Kind::PRIMARY.contains(&V::KIND);
-        let keeps = primary || strategy != Strategy::None;
-        let filter = Filter::of(V::KIND);
-        let metadata_only = !keeps || V::METADATA_ONLY;
-        let feeds = scope
-            .watched()
-            .into_iter()
-            .map(|namespace| {
-                let subject = Subject {
-                    kind: V::KIND,
-                    resource: api_resource(V::KIND),
-                    namespace,
-                    labels: filter.map(Filter::selector),
-                    fields: None,
-                };
-                Arc::new(WatchStatus::new(subject, metadata_only))
-            })
-            .collect();
-        let backing = if keeps {
-            Backing::Projected(Arc::default())
-        } else {
-            Backing::Direct
-        };
+    /// A kind of which so much is kept at first. Custom resources are kept whatever is asked for.
+    pub(super) fn new(keep: Keep, lazy: bool, asked: Option<&Selector>, ground: &Ground, asks: &Arc<Asks>) -> Self {
+        let own = Filter::of(V::KIND);
+        let narrowed = own.clone().map(|filter| filter.narrowed(asked));
+        let keep = if own.is_none() { Keep::Selected } else { keep };
+        let lists = Arc::default();
+        let backing = |keep, filter: &Option<Filter>| Backing::new(keep, filter.clone(), ground, &lists);
+        let first = backing(keep, if keep == Keep::Keys { &own } else { &narrowed });
         Self {
-            strategy,
-            filter,
-            scope: scope.clone(),
-            backing: ArcSwap::from_pointee(backing),
-            slim: (!keeps).then(Arc::default),
-            feeds,
+            ground: ground.clone(),
+            trigger: (narrowed != own).then(|| backing(Keep::Keys, &own)),
+            backing: ArcSwap::from_pointee(first),
+            next: ArcSwapOption::empty(),
+            own,
+            narrowed,
+            lazy: AtomicBool::new(lazy),
+            evicted: AtomicBool::new(false),
+            asks: Arc::clone(asks),
+            lists,
             counts: Counts::default(),
+            gate: Arc::new(Semaphore::new(1)),
         }
     }
 
-    /// The feed that delivers a namespace.
-    fn trusted(&self, namespace: &str) -> bool {
-        self.feeds
-            .iter()
-            .find(|feed| feed.subject().namespace.as_deref().is_none_or(|own| own == namespace))
-            .is_some_and(|feed| feed.trusted(PATIENCE))
-    }
-
-    /// The store to read from, or why the server has to be asked.
-    fn store(&self, namespace: &str) -> Result<Arc<Store<V>>, Miss> {
-        match &**self.backing.load() {
-            Backing::Direct => Err(Miss::Cold),
-            Backing::Projected(_) if !self.scope.contains(namespace) => Err(Miss::Filtered),
-            Backing::Projected(_) if !self.trusted(namespace) => Err(Miss::Unsynced),
-            Backing::Projected(store) => Ok(Arc::clone(store)),
+    /// What can be read of a namespace, or why the server has to be asked.
+    fn readable(&self, namespace: &str) -> Result<Arc<Backing<V>>, Miss> {
+        let backing = self.backing.load_full();
+        if !backing.kept.readable() {
+            if self.lazy.load(Ordering::Relaxed) {
+                self.asks.want(V::KIND);
+            }
+            let evicted = self.evicted.load(Ordering::Relaxed);
+            Err(if evicted { Miss::Evicted } else { Miss::Cold })
+        } else if !self.ground.scope.contains(namespace) {
+            Err(Miss::Filtered)
+        } else if !backing.feed(namespace).is_some_and(|feed| feed.trusted(PATIENCE)) {
+            Err(Miss::Unsynced)
+        } else {
+            Ok(backing)
         }
     }
 
-    /// The store to tell what the server said, if one is kept for that namespace.
-    fn kept(&self, namespace: &str) -> Option<Arc<Store<V>>> {
-        match &**self.backing.load() {
-            Backing::Projected(store) if self.scope.contains(namespace) => Some(Arc::clone(store)),
-            _ => None,
+    /// Tells something to every store that is read, or will be. The next one is looked up first: whoever is
+    /// neither here nor there yet begins its list after the answer that is told.
+    fn tell(&self, namespace: &str, told: impl Fn(&Backing<V>)) {
+        if !self.ground.scope.contains(namespace) {
+            return;
         }
+        let next = self.next.load_full();
+        told(&self.backing.load());
+        if let Some(next) = &next {
+            told(next);
+        }
+        if let Some(trigger) = &self.trigger {
+            told(trigger);
+        }
+    }
+
+    /// The ticks at which a read of the server begins, by store.
+    fn ticks(&self) -> Ticks<V> {
+        let next = self.next.load_full();
+        let backing = self.backing.load_full();
+        let of = |backing: Arc<Backing<V>>| (backing.kept.table().tick(), backing);
+        Ticks([Some(of(backing)), next.map(of)])
+    }
+
+    fn told(&self, meta: &Meta, ticks: &Ticks<V>) {
+        self.tell(&meta.namespace, |backing| {
+            let table = backing.kept.table();
+            if backing.delivers(meta) {
+                let since = Some(ticks.of(backing));
+                table.raise(&meta.namespace, &meta.name, &meta.resource_version, since);
+            } else {
+                table.release(&meta.namespace, &meta.name);
+            }
+        });
     }
 
     /// Asks the server, and remembers how new its answer is.
@@ -217,22 +198,15 @@ impl<V: View> Source<V> {
         name: &str,
         requests: &Requests,
     ) -> Result<Option<Arc<V>>, ReadError> {
+        let ticks = self.ticks();
         let answer = live.get::<V>(namespace, name, requests).await?;
-        if let Some(store) = self.kept(namespace) {
-            match &answer {
-                Some(object) => self.told(&store, object.meta()),
-                None => store.absent(namespace, name),
-            }
+        match &answer {
+            Some(object) => self.told(object.meta(), &ticks),
+            None => self.tell(namespace, |backing| {
+                backing.kept.table().absent(namespace, name, ticks.of(backing));
+            }),
         }
         Ok(answer)
-    }
-
-    fn told(&self, store: &Store<V>, meta: &Meta) {
-        if self.filter.is_none_or(|filter| filter.matches(meta)) {
-            store.raise(&meta.namespace, &meta.name, &meta.resource_version, false);
-        } else {
-            store.release(&meta.namespace, &meta.name);
-        }
     }
 
     async fn ask_list(
@@ -241,14 +215,13 @@ impl<V: View> Source<V> {
         namespace: &str,
         select: &Select,
         requests: &Requests,
-    ) -> Result<Vec<Arc<V>>, ReadError> {
-        let objects = live.list::<V>(namespace, select, requests).await?;
-        if let Some(store) = self.kept(namespace) {
-            for object in &objects {
-                self.told(&store, object.meta());
-            }
+    ) -> Result<(Vec<Arc<V>>, Option<String>), ReadError> {
+        let ticks = self.ticks();
+        let (objects, version) = live.list::<V>(namespace, select, requests).await?;
+        for object in &objects {
+            self.told(object.meta(), &ticks);
         }
-        Ok(objects)
+        Ok((objects, version))
     }
 
     pub(super) async fn get(
@@ -257,38 +230,70 @@ impl<V: View> Source<V> {
         namespace: &str,
         name: &str,
         requests: &Requests,
-    ) -> Result<Option<Arc<V>>, ReadError> {
-        let store = match self.store(namespace) {
-            Ok(store) => store,
-            Err(reason) => {
-                self.counts.miss(reason);
-                return self.ask(live, namespace, name, requests).await;
+    ) -> Result<Answer<Option<Arc<V>>>, ReadError> {
+        let began = Instant::now();
+        let reason = match self.readable(namespace) {
+            Err(reason) => reason,
+            Ok(backing) => {
+                let mut found = backing.kept.get(namespace, name);
+                if matches!(found, Found::Stale) {
+                    let names = [Arc::from(name)];
+                    let caught_up = backing.kept.until_caught_up(namespace, &names);
+                    let _ = tokio::time::timeout(CATCH_UP, caught_up).await;
+                    found = backing.kept.get(namespace, name);
+                }
+                match found {
+                    Found::Here(object) => return Ok(self.hit(&backing, namespace, Some(object), began)),
+                    // Without a filter the store holds every object of the kind.
+                    Found::Nothing if backing.filter.is_none() => {
+                        return Ok(self.hit(&backing, namespace, None, began));
+                    }
+                    Found::Nothing => Miss::Filtered,
+                    Found::Stale | Found::Doubtful => Miss::Stale,
+                }
             }
         };
-        let mut found = store.get(namespace, name);
-        if matches!(found, Found::Stale) {
-            let names = [Arc::from(name)];
-            let _ = tokio::time::timeout(CATCH_UP, store.until_caught_up(namespace, &names)).await;
-            found = store.get(namespace, name);
-        }
-        match found {
-            Found::Here(object) => {
-                self.counts.hit();
-                Ok(Some(object))
-            }
-            // Without a filter the store holds every object of the kind.
-            Found::Nothing if self.filter.is_none() => {
-                self.counts.hit();
-                Ok(None)
-            }
-            Found::Nothing => {
-                self.counts.miss(Miss::Filtered);
-                self.ask(live, namespace, name, requests).await
-            }
-            Found::Stale => {
-                self.counts.miss(Miss::Stale);
-                self.ask(live, namespace, name, requests).await
-            }
+        let asked = Instant::now();
+        let answer = self.ask(live, namespace, name, requests).await;
+        let covered = answer.as_ref().is_ok_and(|object| self.selected(object.as_deref()));
+        self.counts
+            .read(Op::Get, Outcome::Miss(reason), covered, asked.elapsed());
+        Ok(Self::answered(reason.into(), answer?))
+    }
+
+    /// Whether a store of the selected objects would have had this answer.
+    fn selected(&self, object: Option<&V>) -> bool {
+        let matches = |object: &V| {
+            self.narrowed
+                .as_ref()
+                .is_none_or(|filter| filter.matches(object.meta()))
+        };
+        object.map_or(self.narrowed.is_none(), matches)
+    }
+
+    fn hit(
+        &self,
+        backing: &Backing<V>,
+        namespace: &str,
+        object: Option<Arc<V>>,
+        began: Instant,
+    ) -> Answer<Option<Arc<V>>> {
+        let covered = self.selected(object.as_deref());
+        self.counts.read(Op::Get, Outcome::Hit, covered, began.elapsed());
+        let mut answer = Self::answered(ReadSource::Cache, object);
+        answer.freshness.age = backing.feed(namespace).and_then(|feed| feed.age());
+        answer
+    }
+
+    fn answered(source: ReadSource, object: Option<Arc<V>>) -> Answer<Option<Arc<V>>> {
+        let version = object.as_ref().map(|object| object.meta().resource_version.to_string());
+        Answer {
+            value: object,
+            freshness: Freshness {
+                source,
+                age: None,
+                resource_version: version,
+            },
         }
     }
 
@@ -298,52 +303,86 @@ impl<V: View> Source<V> {
         namespace: &str,
         select: &Select,
         requests: &Requests,
-    ) -> Result<Vec<Arc<V>>, ReadError> {
-        let uncovered = self.filter.is_some_and(|filter| !filter.covers(select));
-        let store = match self.store(namespace) {
-            Ok(_) if uncovered => Err(Miss::Filtered),
-            other => other,
-        };
-        let store = match store {
-            Ok(store) => store,
-            Err(reason) => {
-                self.counts.miss(reason);
-                return self.ask_list(live, namespace, select, requests).await;
-            }
-        };
-        let mut found = store.list(namespace, select);
-        if let Some((_, stale)) = &found
-            && !stale.is_empty()
-        {
-            let _ = tokio::time::timeout(CATCH_UP, store.until_caught_up(namespace, stale)).await;
-            found = store.list(namespace, select);
-        }
-        match found {
-            Some((objects, stale)) if stale.is_empty() => {
-                self.counts.hit();
-                Ok(objects)
-            }
-            Some((mut objects, stale)) if stale.len() <= SINGLE_READS => {
-                self.counts.miss(Miss::Stale);
-                for name in stale {
-                    let fresh = self.ask(live, namespace, &name, requests).await?;
-                    let fresh = fresh.filter(|object| select.matches(object.meta()));
-                    let place = objects.binary_search_by(|object| object.meta().name.cmp(&name));
-                    match (place, fresh) {
-                        (Ok(place), Some(fresh)) => objects[place] = fresh,
-                        (Ok(place), None) => {
-                            objects.remove(place);
-                        }
-                        (Err(place), Some(fresh)) => objects.insert(place, fresh),
-                        (Err(_), None) => {}
-                    }
+    ) -> Result<Answer<Vec<Arc<V>>>, ReadError> {
+        let began = Instant::now();
+        let covered = self.narrowed.as_ref().is_none_or(|filter| filter.covers(select));
+        let uncovered = |backing: &Backing<V>| backing.filter.as_ref().is_some_and(|filter| !filter.covers(select));
+        let reason = match self.readable(namespace) {
+            Err(reason) => reason,
+            Ok(backing) if uncovered(&backing) => Miss::Filtered,
+            Ok(backing) => {
+                let mut found = backing.kept.list(namespace, select);
+                if let Some((_, stale)) = &found
+                    && !stale.is_empty()
+                {
+                    let caught_up = backing.kept.until_caught_up(namespace, stale);
+                    let _ = tokio::time::timeout(CATCH_UP, caught_up).await;
+                    found = backing.kept.list(namespace, select);
                 }
-                Ok(objects)
+                match found {
+                    Some((objects, stale)) if stale.is_empty() => {
+                        self.counts.read(Op::List, Outcome::Hit, covered, began.elapsed());
+                        let age = backing.feed(namespace).and_then(|feed| feed.age());
+                        return Ok(Self::listed(ReadSource::Cache, objects, age, None));
+                    }
+                    Some((objects, stale)) if stale.len() <= SINGLE_READS => {
+                        let more = stale.len() as u32 - 1;
+                        let objects = self.mended(live, namespace, select, requests, objects, stale).await?;
+                        self.counts.read(Op::List, Outcome::Miss(Miss::Stale), covered, None);
+                        self.counts.more_requests(Op::List, more);
+                        return Ok(Self::listed(ReadSource::Live, objects, None, None));
+                    }
+                    _ => Miss::Stale,
+                }
             }
-            _ => {
-                self.counts.miss(Miss::Stale);
-                self.ask_list(live, namespace, select, requests).await
+        };
+        let asked = Instant::now();
+        let answer = self.ask_list(live, namespace, select, requests).await;
+        self.counts
+            .read(Op::List, Outcome::Miss(reason), covered, asked.elapsed());
+        let (objects, version) = answer?;
+        Ok(Self::listed(reason.into(), objects, None, version))
+    }
+
+    /// A list whose stale objects are read one by one.
+    async fn mended(
+        &self,
+        live: &Live,
+        namespace: &str,
+        select: &Select,
+        requests: &Requests,
+        mut objects: Vec<Arc<V>>,
+        stale: Vec<Arc<str>>,
+    ) -> Result<Vec<Arc<V>>, ReadError> {
+        for name in stale {
+            let fresh = self.ask(live, namespace, &name, requests).await?;
+            let fresh = fresh.filter(|object| select.matches(object.meta()));
+            let place = objects.binary_search_by(|object| object.meta().name.cmp(&name));
+            match (place, fresh) {
+                (Ok(place), Some(fresh)) => objects[place] = fresh,
+                (Ok(place), None) => {
+                    objects.remove(place);
+                }
+                (Err(place), Some(fresh)) => objects.insert(place, fresh),
+                (Err(_), None) => {}
             }
+        }
+        Ok(objects)
+    }
+
+    fn listed(
+        source: ReadSource,
+        objects: Vec<Arc<V>>,
+        age: Option<Duration>,
+        version: Option<String>,
+    ) -> Answer<Vec<Arc<V>>> {
+        Answer {
+            value: objects,
+            freshness: Freshness {
+                source,
+                age,
+                resource_version: version,
+            },
         }
     }
 
@@ -354,8 +393,10 @@ impl<V: View> Source<V> {
         name: &str,
         requests: &Requests,
     ) -> Result<Option<Arc<V>>, ReadError> {
-        self.counts.bypass();
-        self.ask(live, namespace, name, requests).await
+        let began = Instant::now();
+        let answer = self.ask(live, namespace, name, requests).await;
+        self.counts.read(Op::Get, Outcome::Bypass, false, began.elapsed());
+        answer
     }
 
     pub(super) async fn bypass_list(
@@ -364,14 +405,59 @@ impl<V: View> Source<V> {
         namespace: &str,
         select: &Select,
         requests: &Requests,
-    ) -> Result<Vec<Arc<V>>, ReadError> {
-        self.counts.bypass();
-        self.ask_list(live, namespace, select, requests).await
+    ) -> Result<(Vec<Arc<V>>, Option<String>), ReadError> {
+        let began = Instant::now();
+        let answer = self.ask_list(live, namespace, select, requests).await;
+        self.counts.read(Op::List, Outcome::Bypass, false, began.elapsed());
+        answer
+    }
+
+    /// A read of one object where nothing is kept of any kind.
+    pub(super) async fn direct(
+        live: &Live,
+        namespace: &str,
+        name: &str,
+        requests: &Requests,
+    ) -> Result<Answer<Option<Arc<V>>>, ReadError> {
+        let object = live.get(namespace, name, requests).await?;
+        Ok(Self::answered(ReadSource::Live, object))
+    }
+
+    /// A list where nothing is kept of any kind.
+    pub(super) async fn direct_list(
+        live: &Live,
+        namespace: &str,
+        select: &Select,
+        requests: &Requests,
+    ) -> Result<Answer<Vec<Arc<V>>>, ReadError> {
+        let (objects, version) = live.list(namespace, select, requests).await?;
+        Ok(Self::listed(ReadSource::Live, objects, None, version))
     }
 
     /// Counts a read that is never answered from a cache.
     pub(super) fn count_bypass(&self) {
-        self.counts.bypass();
+        self.counts.read(Op::Get, Outcome::Bypass, false, None);
+    }
+}
+
+impl From<Miss> for ReadSource {
+    fn from(reason: Miss) -> Self {
+        match reason {
+            Miss::Filtered => Self::Fallback,
+            _ => Self::Live,
+        }
+    }
+}
+
+/// When a read of the server began, in the ticks of each store.
+struct Ticks<V: View>([Option<(u64, Arc<Backing<V>>)>; 2]);
+
+impl<V: View> Ticks<V> {
+    /// Of a store that was not there yet: its list began later than the read, so nothing in it is older.
+    fn of(&self, backing: &Backing<V>) -> u64 {
+        let mut known = self.0.iter().flatten();
+        let known = known.find(|(_, known)| std::ptr::eq(&raw const **known, &raw const *backing));
+        known.map_or(0, |(tick, _)| *tick)
     }
 }
 
@@ -380,73 +466,156 @@ impl<V: View> AnySource for Source<V> {
         self
     }
 
-    fn start(&self, client: &Client, triggers: &Arc<Triggers>, tasks: &TaskTracker, cancel: &CancellationToken) {
-        for feed in &self.feeds {
-            let namespace = feed.subject().namespace.clone();
-            let status = Arc::clone(feed);
-            let (client, cancel) = (client.clone(), cancel.child_token());
-            match (&**self.backing.load(), &self.slim) {
-                (Backing::Projected(store), _) => {
-                    let pump = Pump::new(Arc::clone(store), namespace, Arc::clone(triggers));
-                    tasks.spawn(supervise::<V>(client, status, pump, cancel));
-                }
-                (Backing::Direct, Some(slim)) => {
-                    let pump = Pump::new(Arc::clone(slim), namespace, Arc::clone(triggers));
-                    tasks.spawn(supervise::<Slim<V>>(client, status, pump, cancel));
-                }
-                (Backing::Direct, None) => {}
-            }
+    fn start(&self) {
+        self.backing.load().start(&self.ground, self.trigger.is_none());
+        if let Some(trigger) = &self.trigger {
+            trigger.start(&self.ground, true);
         }
     }
 
-    fn feeds(&self) -> &[Arc<WatchStatus>] {
-        &self.feeds
+    fn feeds(&self) -> Vec<Arc<WatchStatus>> {
+        self.backing.load().feeds.clone()
+    }
+
+    fn all_feeds(&self) -> Vec<Arc<WatchStatus>> {
+        let mut feeds = self.feeds();
+        feeds.extend(self.next.load().iter().flat_map(|next| next.feeds.clone()));
+        feeds.extend(self.trigger.iter().flat_map(|trigger| trigger.feeds.clone()));
+        feeds
     }
 
     fn wrote(&self, namespace: &str, name: &str, resource_version: &str) {
-        if !self.scope.contains(namespace) {
-            return;
-        }
-        match (&**self.backing.load(), &self.slim) {
-            (Backing::Projected(store), _) => store.raise(namespace, name, resource_version, true),
-            // Nobody reads it; the floor lets the pump know our own hand.
-            (Backing::Direct, Some(slim)) => slim.raise(namespace, name, resource_version, true),
-            (Backing::Direct, None) => {}
-        }
+        // Of a store that nobody reads, too: the floor lets its pump know our own hand.
+        self.tell(namespace, |backing| {
+            backing.kept.table().raise(namespace, name, resource_version, None);
+        });
     }
 
-    fn row(&self) -> KindCache {
-        let (form, (objects, bytes)) = match (&**self.backing.load(), &self.slim) {
-            (Backing::Projected(store), _) if V::METADATA_ONLY => (Form::Metadata, store.totals()),
-            (Backing::Projected(store), _) => (Form::Projection, store.totals()),
-            (Backing::Direct, Some(slim)) => (Form::Metadata, slim.totals()),
-            (Backing::Direct, None) => (Form::None, (0, 0)),
-        };
+    fn row(&self, strategy: Strategy, pinned: bool) -> KindCache {
+        let backing = self.backing.load();
+        let (objects, bytes, decoded_bytes) = backing.kept.totals();
         KindCache {
             kind: V::KIND,
-            strategy: self.strategy,
-            form,
-            selector: self.filter.map(Filter::selector),
-            pinned: false,
+            strategy,
+            pinned,
+            form: form_of::<V>(backing.keep),
+            selector: backing.filter.as_ref().map(Filter::selector),
             objects,
             bytes,
-            decoded_bytes: 0,
+            decoded_bytes,
             reads: self.counts.reads(),
             misses: self.counts.misses(),
-            lists: 0,
-            unread: None,
             hit_rate: rate(self.counts.recent()),
-            synced: self.feeds.iter().all(|feed| feed.synced() == Synced::Yes),
-            age: self.feeds.iter().filter_map(|feed| feed.age()).max().map(Into::into),
+            lists: self.lists.load(Ordering::Relaxed),
+            synced: backing.is_synced(),
+            age: backing.feeds.iter().filter_map(|feed| feed.age()).max().map(Into::into),
+            unread: self.counts.unread().map(Into::into),
         }
     }
 
-    fn recent(&self) -> (u64, u64) {
-        self.counts.recent()
+    fn counts(&self) -> &Counts {
+        &self.counts
     }
-}
 
-/// The watches of a kind, for the control API.
-pub(super) fn rows(source: &dyn AnySource) -> impl Iterator<Item = Watch> + '_ {
-    source.feeds().iter().map(|feed| feed.row())
+    fn objects(&self) -> u64 {
+        self.backing.load().kept.totals().0
+    }
+
+    fn bytes(&self) -> u64 {
+        self.backing.load().kept.totals().1
+    }
+
+    fn gate(&self) -> &Arc<Semaphore> {
+        &self.gate
+    }
+
+    fn set_lazy(&self, lazy: bool) {
+        self.lazy.store(lazy, Ordering::Relaxed);
+    }
+
+    fn is_lazy(&self) -> bool {
+        self.lazy.load(Ordering::Relaxed)
+    }
+
+    fn keep(&self) -> Keep {
+        self.backing.load().keep
+    }
+
+    fn form(&self) -> Form {
+        form_of::<V>(self.keep())
+    }
+
+    fn is_synced(&self) -> bool {
+        self.backing.load().is_synced()
+    }
+
+    fn form_of(&self, keep: Keep) -> Form {
+        form_of::<V>(keep)
+    }
+
+    fn prepare(&self, keep: Keep) {
+        let filter = if keep == Keep::Keys { &self.own } else { &self.narrowed };
+        let next = Arc::new(Backing::new(keep, filter.clone(), &self.ground, &self.lists));
+        // First known, then begun: what the server says from now on is told to it.
+        self.next.store(Some(Arc::clone(&next)));
+        next.start(&self.ground, false);
+    }
+
+    fn prepared(&self) -> Option<(Vec<Arc<WatchStatus>>, u64)> {
+        let next = self.next.load_full()?;
+        Some((next.feeds.clone(), next.kept.totals().0))
+    }
+
+    fn swap(&self) {
+        let Some(next) = self.next.load_full() else { return };
+        let old = self.backing.load_full();
+        if self.trigger.is_none() {
+            next.speak();
+        }
+        let side = |backing: &Arc<Backing<V>>| {
+            let backing = Arc::clone(backing);
+            move |meta: &Meta| backing.delivers(meta)
+        };
+        let (old_delivers, next_delivers) = (side(&old), side(&next));
+        let changed = hand_over(
+            &Side {
+                table: old.kept.table(),
+                delivers: &old_delivers,
+                complete: old.kept.readable() && old.filter.is_none() && old.is_synced(),
+            },
+            &Side {
+                table: next.kept.table(),
+                delivers: &next_delivers,
+                complete: next.filter.is_none(),
+            },
+        );
+        let let_go = old.kept.readable() && !next.kept.readable();
+        self.evicted
+            .store(let_go && self.lazy.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.backing.store(next);
+        self.next.store(None);
+        if self.trigger.is_none() {
+            for (meta, seen) in changed {
+                self.ground.triggers.seen(V::KIND, &meta, seen, true);
+            }
+        }
+        // Many objects are not freed on a thread that has other things to do.
+        let freed = move || drop((old, old_delivers, next_delivers));
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(freed)),
+            Err(_) => freed(),
+        }
+    }
+
+    fn abandon(&self) {
+        self.next.store(None);
+    }
+
+    fn evict_decoded(&self) -> u64 {
+        self.backing.load().kept.evict_decoded()
+    }
+
+    fn compact(&self) -> u64 {
+        self.backing.load().kept.table().compact()
+    }
 }

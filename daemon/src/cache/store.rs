@@ -2,26 +2,35 @@
 //!
 //! A read never goes back in time (K51, K52, SW5): for each object that this process wrote, or was told of by
 //! the server ahead of the watch, the store keeps a *floor*, the resourceVersion that an answer must have at
-//! least. The watch clears floors as it catches up. A relist marks what it sees and sweeps the rest; there is
-//! never a second copy. Shards by namespace keep readers and the watch out of each other's way; a lock is held
-//! for one look-up or one copy of pointers.
+//! least. The watch clears floors as it catches up. Where the server said that there is no such object, the
+//! floor is a *tombstone*: whatever the store has, or gets, under that name may be from before, so it is asked
+//! about again, until a list that began later is complete. Floors carry the tick at which they were set, and
+//! reads the tick at which they began, so that an answer that was long on its way does not undo a later one.
+//!
+//! A relist marks what it sees and sweeps the rest; there is never a second copy. Shards by namespace keep
+//! readers and the watch out of each other's way; a lock is held for one look-up or one copy of pointers.
 
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{meta::Meta, select::Select, text::intern, views::View};
 
 const SHARDS: usize = 16;
+/// A version that no object has.
+const NEVER: u128 = u128::MAX;
 /// Floors per namespace; the watch clears them within moments, so this many means that it does not.
 const FLOORS: usize = 4096;
+/// A watch that is in order delivers within this time; where floors are too many, older tombstones go first.
+const DELIVERED: Duration = Duration::from_secs(60);
 
 /// A store.
 #[derive(Debug)]
@@ -30,6 +39,10 @@ pub(super) struct Store<V> {
     seed: RandomState,
     objects: AtomicI64,
     bytes: AtomicI64,
+    /// Counts floors as they are set.
+    ticks: AtomicU64,
+    /// Nothing is taken any more: another store has taken over.
+    closed: AtomicBool,
     /// Woken when a floor is cleared.
     caught_up: Notify,
 }
@@ -52,11 +65,14 @@ struct Entry<V> {
 /// How new an answer has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Floor {
+    /// The resourceVersion; of a tombstone one that no object has.
     version: u128,
     /// It comes from a write of our own.
     own: bool,
     /// The server said that the object is gone.
     gone: bool,
+    tick: u64,
+    set: Instant,
 }
 
 /// What a store has to say about an object.
@@ -66,8 +82,10 @@ pub(super) enum Found<V> {
     Here(Arc<V>),
     /// Nothing; that does not mean that there is none.
     Nothing,
-    /// What is there is older than it may be.
+    /// What is there is older than it may be; the watch will bring it.
     Stale,
+    /// The server said that there is no such object, and what is there may be from before.
+    Doubtful,
 }
 
 /// Chosen objects, and the names for which the store is not new enough.
@@ -103,6 +121,8 @@ impl<V: View> Default for Store<V> {
             seed: RandomState::new(),
             objects: AtomicI64::new(0),
             bytes: AtomicI64::new(0),
+            ticks: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
             caught_up: Notify::new(),
         }
     }
@@ -151,6 +171,7 @@ impl<V: View> Store<V> {
             (Some(entry), Some(floor)) if floor.allows(entry.object.meta()) => Found::Here(Arc::clone(&entry.object)),
             (None, None) => Found::Nothing,
             (None, Some(floor)) if floor.gone => Found::Nothing,
+            (Some(_), Some(floor)) if floor.gone => Found::Doubtful,
             _ => Found::Stale,
         }
     }
@@ -196,8 +217,10 @@ impl<V: View> Store<V> {
                     names.iter().any(|name| {
                         let entry = space.objects.get(name);
                         space.floors.get(name).is_some_and(|floor| match entry {
+                            // Of a tombstone no event says enough.
+                            _ if floor.gone => false,
                             Some(entry) => !floor.allows(entry.object.meta()),
-                            None => !floor.gone,
+                            None => true,
                         })
                     })
                 })
@@ -209,45 +232,93 @@ impl<V: View> Store<V> {
         }
     }
 
-    // === floors ===
-
-    /// An object was written by us, or read from the server, at this version.
-    pub(super) fn raise(&self, namespace: &str, name: &str, resource_version: &str, own: bool) {
-        // A version that is no number cannot be compared (K51): no answer of the store is certain then.
-        let version = resource_version.parse().unwrap_or(u128::MAX);
-        let mut shard = self.write(namespace);
-        let space = shard.entry(intern(namespace)).or_default();
-        let held = space.objects.get(name).and_then(|entry| entry.object.meta().version());
-        if held.is_some_and(|held| held >= version) {
-            return;
+    /// Shows the metadata of every object, a shard at a time.
+    pub(super) fn each(&self, look: &mut dyn FnMut(&Meta)) {
+        for shard in &self.shards {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            for space in shard.values() {
+                space.objects.values().for_each(|entry| look(entry.object.meta()));
+            }
         }
-        space.raise(
-            name,
-            Floor {
-                version,
-                own,
-                gone: false,
-            },
-        );
     }
 
-    /// The server says that there is no such object: what the store still holds of it is not handed out.
-    pub(super) fn absent(&self, namespace: &str, name: &str) {
-        let mut shard = self.write(namespace);
-        let Some(space) = shard.get_mut(namespace) else { return };
-        match space.objects.get(name).map(|entry| entry.object.meta().version()) {
-            None => {
-                space.floors.remove(name);
+    /// Uid and resourceVersion of an object, whatever its floor.
+    pub(super) fn peek(&self, namespace: &str, name: &str) -> Option<(Box<str>, Option<u128>)> {
+        let shard = self.read(namespace);
+        let meta = shard.get(namespace)?.objects.get(name)?.object.meta();
+        Some((meta.uid.clone(), meta.version()))
+    }
+
+    /// Moves every object into fresh memory, a namespace at a time, so that pages with few of them become free;
+    /// a reader may still hold the old copy. The answer is in bytes of tables that had grown too large.
+    pub(super) fn compact(&self) -> u64 {
+        let mut saved = 0;
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let before = shard.capacity();
+            for space in shard.values_mut() {
+                let old = std::mem::take(&mut space.objects);
+                let moved = old.into_iter().map(|(name, entry)| {
+                    let object = Arc::new((*entry.object).clone());
+                    (name, Entry { object, ..entry })
+                });
+                space.objects = moved.collect();
+                let floors = space.floors.capacity();
+                space.floors.shrink_to_fit();
+                saved += (floors - space.floors.capacity()) * size_of::<(Arc<str>, Floor)>();
             }
-            Some(held) => space.raise(
-                name,
-                Floor {
-                    version: held.map_or(u128::MAX, |held| held.saturating_add(1)),
-                    own: false,
-                    gone: true,
-                },
-            ),
+            shard.shrink_to_fit();
+            saved += (before - shard.capacity()) * size_of::<(Arc<str>, Space<V>)>();
         }
+        saved as u64
+    }
+
+    // === floors ===
+
+    /// The tick at which a read of the server begins.
+    pub(super) fn tick(&self) -> u64 {
+        self.ticks.load(Ordering::SeqCst)
+    }
+
+    fn floor(&self, version: u128, own: bool, gone: bool) -> Floor {
+        Floor {
+            version,
+            own,
+            gone,
+            tick: self.ticks.fetch_add(1, Ordering::SeqCst) + 1,
+            set: Instant::now(),
+        }
+    }
+
+    /// An object was written by us, or read from the server, at this version. `since` is the tick at which the
+    /// read began; a write of our own is newer than what was read before.
+    pub(super) fn raise(&self, namespace: &str, name: &str, resource_version: &str, since: Option<u64>) {
+        // A version that is no number cannot be compared (K51): no answer of the store is certain then.
+        let version = resource_version.parse().unwrap_or(NEVER - 1);
+        let mut shard = self.write(namespace);
+        let space = shard.entry(intern(namespace)).or_default();
+        let known = space.floors.get(name).copied();
+        if let (Some(Floor { gone: true, tick, .. }), Some(since)) = (known, since)
+            && tick > since
+        {
+            return;
+        }
+        let held = space.objects.get(name).and_then(|entry| entry.object.meta().version());
+        let higher = known.is_some_and(|known| !known.gone && known.version >= version);
+        if higher || (known.is_none() && held.is_some_and(|held| held >= version)) {
+            return;
+        }
+        space.set(name, self.floor(version, since.is_none(), false));
+    }
+
+    /// The server says that there is no such object, to a read that began at `since`.
+    pub(super) fn absent(&self, namespace: &str, name: &str, since: u64) {
+        let mut shard = self.write(namespace);
+        let space = shard.entry(intern(namespace)).or_default();
+        if space.floors.get(name).is_some_and(|floor| floor.tick > since) {
+            return;
+        }
+        space.set(name, self.floor(NEVER, false, true));
         drop(shard);
         self.caught_up.notify_waiters();
     }
@@ -260,6 +331,18 @@ impl<V: View> Store<V> {
         }
         drop(shard);
         self.caught_up.notify_waiters();
+    }
+
+    /// Takes nothing more of its watch. When it returns, no delivery is under way.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        for shard in &self.shards {
+            drop(shard.write().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     // === what the watch delivers ===
@@ -275,16 +358,17 @@ impl<V: View> Store<V> {
         let space = shard.entry(namespace).or_default();
         let version = meta.version();
         let held = space.objects.get_mut(&meta.name);
-        if let (Some(held), None) = (&held, mark) {
+        let outdated = held.as_ref().is_some_and(|held| {
             let same = held.object.meta();
-            if same.uid == meta.uid && same.version() > version && version.is_some() {
-                return Applied {
-                    object: Arc::clone(&object),
-                    before: Some(Arc::clone(&held.object)),
-                    echo: false,
-                    outdated: true,
-                };
-            }
+            mark.is_none() && same.uid == meta.uid && same.version() > version && version.is_some()
+        });
+        if outdated || self.is_closed() {
+            return Applied {
+                before: held.map(|held| Arc::clone(&held.object)),
+                object: Arc::clone(&object),
+                echo: false,
+                outdated: true,
+            };
         }
         let floor = space.floors.get(&meta.name).copied();
         let echo = floor.is_some_and(|floor| floor.own && Some(floor.version) == version);
@@ -325,7 +409,7 @@ impl<V: View> Store<V> {
     /// Removes an object that a watch says is deleted; `false` if what is there is a later one of that name.
     pub(super) fn remove(&self, gone: &Meta) -> bool {
         let mut shard = self.write(&gone.namespace);
-        let Some(space) = shard.get_mut(&gone.namespace) else {
+        let Some(space) = shard.get_mut(&gone.namespace).filter(|_| !self.is_closed()) else {
             return false;
         };
         let held = space.objects.get(&gone.name);
@@ -339,7 +423,7 @@ impl<V: View> Store<V> {
         if space
             .floors
             .get(&gone.name)
-            .is_some_and(|floor| floor.gone || gone.version().is_none_or(|version| version >= floor.version))
+            .is_some_and(|floor| !floor.gone && gone.version().is_none_or(|version| version >= floor.version))
         {
             space.floors.remove(&gone.name);
         }
@@ -357,11 +441,15 @@ impl<V: View> Store<V> {
         }
     }
 
-    /// Ends a list: what it did not mark is gone, and was deleted while nobody watched (K14).
-    pub(super) fn sweep(&self, scope: Option<&str>, mark: u64) -> Vec<Arc<V>> {
+    /// Ends a list that began at the tick `began`: what it did not mark is gone, and was deleted while nobody
+    /// watched (K14). It is newer than every floor that was set before.
+    pub(super) fn sweep(&self, scope: Option<&str>, mark: u64, began: u64) -> Vec<Arc<V>> {
         let mut gone = Vec::new();
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            if self.is_closed() {
+                return gone;
+            }
             for (namespace, space) in shard.iter_mut() {
                 if scope.is_some_and(|scope| scope != &**namespace) {
                     continue;
@@ -373,12 +461,10 @@ impl<V: View> Store<V> {
                     .filter(|(_, entry)| entry.mark != mark)
                     .map(|(name, _)| Arc::clone(name))
                     .collect();
+                // A floor of what we wrote after the list was taken stays; the event is on its way.
+                space.floors.retain(|_, floor| floor.tick > began);
                 for name in names {
                     let removed = space.objects.remove(&name);
-                    // A floor of what we wrote after the list was taken stays; the event is on its way.
-                    if space.floors.get(&name).is_some_and(|floor| floor.gone) {
-                        space.floors.remove(&name);
-                    }
                     gone.extend(removed.as_ref().map(|removed| Arc::clone(&removed.object)));
                     self.forget(removed);
                 }
@@ -391,12 +477,16 @@ impl<V: View> Store<V> {
 }
 
 impl<V> Space<V> {
-    fn raise(&mut self, name: &str, floor: Floor) {
+    fn set(&mut self, name: &str, floor: Floor) {
         if let Some(known) = self.floors.get_mut(name) {
-            if floor.version > known.version || (floor.gone && floor.version == known.version) {
-                *known = floor;
-            }
-        } else if self.floors.len() >= FLOORS {
+            *known = floor;
+            return;
+        }
+        if self.floors.len() >= FLOORS {
+            self.floors
+                .retain(|_, floor| !floor.gone || floor.set.elapsed() < DELIVERED);
+        }
+        if self.floors.len() >= FLOORS {
             self.overflown = true;
         } else {
             self.floors.insert(name.into(), floor);

@@ -20,7 +20,7 @@ use super::problem::{problem, problem_of};
 pub trait Acts: Send + Sync + 'static {
     /// Changes the strategy, or says what would come of it. `strategy: default` comes with kinds only, the kinds
     /// are not empty and none of them is a custom resource.
-    fn switch(&self, request: SwitchRequest) -> Result<SwitchAnswer, Refusal>;
+    fn switch(&self, request: SwitchRequest) -> BoxFuture<'_, Result<SwitchAnswer, Refusal>>;
     /// Cancels the change with this id, as long as nothing was swapped; answers how it ended.
     fn cancel(&self, id: &str) -> Result<Operation, Refusal>;
     /// Warms kinds up; how each ends is told by events.

@@ -31,7 +31,7 @@ pub(super) async fn switch(State(control): State<Control>, body: Bytes) -> Resul
     let request = read::<SwitchRequest>(&body, SWITCH_FORM)?;
     check(&request)?;
     let asked = format!("strategy {} for {}", request.strategy, named(request.kinds.as_deref()));
-    Ok(match control.acts.switch(request)? {
+    Ok(match control.acts.switch(request).await? {
         SwitchAnswer::Forecast(forecast) => noted(StatusCode::OK, forecast, format!("forecast of {asked}")),
         SwitchAnswer::Started(operation) => {
             let note = format!("{asked}: {} has begun", operation.id);

@@ -328,7 +328,7 @@ async fn a_scrape_holds_every_family_whose_system_exists_and_only_what_was_asked
     let count = names.len();
     names.dedup();
     assert_eq!(names.len(), count, "no family twice");
-    // Nothing was queued, skipped or failed in this world, and no request was sent.
+    // Nothing was queued, skipped, failed, changed or warmed in this world, and no request was sent.
     let silent = [
         "workqueue_depth",
         "workqueue_adds_total",
@@ -343,6 +343,10 @@ async fn a_scrape_holds_every_family_whose_system_exists_and_only_what_was_asked
         "neo4j_operator_memory_reclaimed_bytes_total",
         "neo4j_operator_memory_reclaim_duration_seconds",
         "neo4j_operator_control_requests_total",
+        "neo4j_operator_cache_strategy_switches_total",
+        "neo4j_operator_cache_strategy_switch_duration_seconds",
+        "neo4j_operator_cache_evictions_total",
+        "neo4j_operator_cache_warmups_total",
     ];
     for name in neo4j_operator_shared::metrics::ALL {
         assert_eq!(names.contains(name), !silent.contains(name), "{name}");

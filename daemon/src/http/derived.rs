@@ -164,7 +164,16 @@ fn queue(out: &mut Exposition, facts: &dyn Facts) {
 }
 
 fn cache(out: &mut Exposition, facts: &dyn Facts) {
-    let kinds = facts.cache().kinds;
+    let cache = facts.cache();
+    let mut default = out.gauge(
+        metrics::CACHE_STRATEGY,
+        "Strategy of kinds without one of their own: 1 for the one in force.",
+    );
+    for strategy in Strategy::ALL {
+        let labels = [("strategy", strategy.as_str())];
+        default.sample(&labels, flag(strategy == cache.strategy));
+    }
+    let kinds = cache.kinds;
     let mut strategies = out.gauge(
         metrics::CACHE_KIND_STRATEGY,
         "Strategy of a kind: 1 for the one in force.",

@@ -110,6 +110,8 @@ struct Inner {
     restarts: u64,
     last: Option<Instant>,
     degraded_since: Option<Instant>,
+    /// It is in trouble that does not pass by itself.
+    hopeless: bool,
 }
 
 tokio::task_local! {
@@ -139,6 +141,7 @@ impl WatchStatus {
                 restarts: 0,
                 last: None,
                 degraded_since: None,
+                hopeless: false,
             }),
             synced: tokio::sync::watch::Sender::default(),
         }
@@ -178,6 +181,18 @@ impl WatchStatus {
                 .lock()
                 .degraded_since
                 .is_none_or(|since| since.elapsed() < patience)
+    }
+
+    /// What is wrong with it.
+    pub fn trouble(&self) -> Option<String> {
+        self.lock().reason.clone()
+    }
+
+    /// Why it will not get ready without somebody's help: it is forbidden, or the server does not know the
+    /// kind.
+    pub fn hopeless(&self) -> Option<String> {
+        let inner = self.lock();
+        inner.reason.clone().filter(|_| inner.hopeless)
     }
 
     /// Age of the last event or bookmark.
@@ -245,10 +260,11 @@ impl WatchStatus {
         self.synced.send_replace(Synced::Yes);
     }
 
-    fn degraded(&self, reason: String) {
+    fn degraded(&self, reason: String, hopeless: bool) {
         {
             let mut inner = self.lock();
             inner.state = WatchState::Degraded;
+            inner.hopeless = hopeless;
             inner.reason = Some(reason);
             inner.degraded_since.get_or_insert_with(Instant::now);
         }
@@ -277,6 +293,7 @@ impl Inner {
         self.state = WatchState::Live;
         self.reason = None;
         self.degraded_since = None;
+        self.hopeless = false;
     }
 }
 
@@ -324,10 +341,8 @@ async fn one_watch<T: Watched>(client: &Client, status: &WatchStatus, sink: &mut
             Some(list) => {
                 let Ok(next) = tokio::time::timeout_at(list.deadline(), stream.next()).await else {
                     let pause = trouble.pause();
-                    status.degraded(format!(
-                        "the list was not complete within {} s",
-                        list.allowed().as_secs()
-                    ));
+                    let allowed = list.allowed().as_secs();
+                    status.degraded(format!("the list was not complete within {allowed} s"), false);
                     tracing::warn!(kind = %subject.kind, "list not complete in time, beginning anew");
                     tokio::time::sleep(pause).await;
                     return;
@@ -366,7 +381,7 @@ async fn one_watch<T: Watched>(client: &Client, status: &WatchStatus, sink: &mut
             }
             Some(Err(error)) => {
                 let cause = Cause::of(&error);
-                status.degraded(cause.reason(&error));
+                status.degraded(cause.reason(&error), matches!(cause, Cause::Forbidden | Cause::Missing));
                 let pause = match cause {
                     Cause::Forbidden => trouble.spread(FORBIDDEN),
                     _ => trouble.pause(),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use neo4j_operator_shared::{
 use tokio::time::Instant;
 
 use super::{Done, Failure};
+use crate::cache::ReadSource;
 
 /// A phase of a reconcile; the label `phase` of its histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,24 +50,47 @@ impl Phase {
 
 /// Requests to the API server that belong to one reconcile; clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct Requests(Arc<Mutex<BTreeMap<(&'static str, String), u32>>>);
+pub struct Requests(Arc<Mutex<Counted>>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    requests: BTreeMap<(&'static str, String), u32>,
+    reads: BTreeMap<ReadSource, u32>,
+}
 
 impl Requests {
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts one request.
     pub fn count(&self, verb: &'static str, resource: &str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry((verb, resource.to_owned())).or_default() += 1;
+        *self.lock().requests.entry((verb, resource.to_owned())).or_default() += 1;
+    }
+
+    /// Counts one read by who answered it.
+    pub fn read(&self, source: ReadSource) {
+        *self.lock().reads.entry(source).or_default() += 1;
     }
 
     /// Requests so far.
     pub fn total(&self) -> u32 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+        self.lock().requests.values().sum()
+    }
+
+    /// Reads so far, by who answered them.
+    pub fn reads(&self) -> BTreeMap<String, u32> {
+        let counted = self.lock();
+        let reads = counted.reads.iter();
+        reads
+            .map(|(source, count)| (source.as_str().to_owned(), *count))
+            .collect()
     }
 
     fn list(&self) -> Vec<ApiRequests> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts
-            .iter()
+        let counted = self.lock();
+        let requests = counted.requests.iter();
+        requests
             .map(|((verb, resource), count)| ApiRequests {
                 verb: (*verb).to_owned(),
                 resource: resource.clone(),
@@ -104,6 +128,7 @@ impl Run {
                 seconds: 0.0,
                 phases: Vec::new(),
                 api_requests: Vec::new(),
+                reads: BTreeMap::new(),
                 actions: Vec::new(),
                 outcome: Outcome::Skipped,
                 error_type: None,
@@ -193,6 +218,7 @@ impl Run {
             })
             .collect();
         self.record.api_requests = self.requests.list();
+        self.record.reads = self.requests.reads();
         let requeue = match ended {
             Ok(done) => {
                 self.record.outcome = done.outcome;

@@ -16,10 +16,12 @@ use neo4j_operator_shared::{
     goals::{Goal, GoalId, Verdict},
     memory::{Action, Trigger},
     reconciles::{Outcome, Reconcile},
+    switch::Measured,
 };
 use prometheus::Registry;
 use tokio::time::Instant;
 
+pub mod cache;
 pub mod catalogue;
 pub mod family;
 pub mod log;
@@ -30,6 +32,7 @@ pub mod startup;
 pub mod stream;
 mod window;
 
+use cache::CacheFamilies;
 use catalogue::{
     ActionLabels, Catalogue, ControlLabels, ErrorLabels, PhaseLabels, QueueLabels, ReclaimLabels, ReconcileLabels,
     RequestLabels, SkipLabels,
@@ -58,6 +61,8 @@ pub struct Telemetry {
     pub memory: ProcessMemory,
     /// When the process started.
     pub started_at: Timestamp,
+    /// What the cache does.
+    pub cache: CacheFamilies,
     catalogue: Catalogue,
     namespaces: Namespaces,
     series: Mutex<HashSet<(Kind, Arc<str>)>>,
@@ -90,6 +95,7 @@ impl Telemetry {
     pub fn new(started: Instant, now: Timestamp) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let catalogue = Catalogue::register(&registry)?;
+        let cache = CacheFamilies::register(&registry)?;
         let mut boot_id = uuid::Uuid::new_v4().simple().to_string();
         boot_id.truncate(8);
         Ok(Self {
@@ -99,6 +105,7 @@ impl Telemetry {
             startup: StartupTimes::new(started),
             memory: ProcessMemory::default(),
             started_at: now,
+            cache,
             catalogue,
             namespaces: Namespaces::default(),
             series: Mutex::default(),
@@ -246,6 +253,20 @@ impl Telemetry {
             }
         }
         goals
+    }
+
+    /// What only the process knows of the quantities of a forecast: resident bytes, requests per second over five
+    /// minutes, 99th percentile of a reconcile.
+    pub fn measured(&self) -> Measured {
+        let now = Instant::now();
+        let memory = self.memory.resident().map(|bytes| bytes as f64);
+        let mut windows = self.windows();
+        Measured {
+            memory,
+            api_rate: windows.requests.per_second(now),
+            p99: windows.reconciles.quantile(now, 0.99),
+            ..Measured::default()
+        }
     }
 
     fn windows(&self) -> std::sync::MutexGuard<'_, Windows> {

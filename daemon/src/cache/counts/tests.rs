@@ -1,5 +1,19 @@
 use super::*;
 
+impl Counts {
+    fn hit(&self) {
+        self.read(Op::Get, Outcome::Hit, true, None);
+    }
+
+    fn miss(&self, reason: Miss) {
+        self.read(Op::Get, Outcome::Miss(reason), reason != Miss::Filtered, None);
+    }
+
+    fn bypass(&self) {
+        self.read(Op::Get, Outcome::Bypass, false, None);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_hit_rate_is_that_of_the_last_five_minutes_and_absent_without_reads() {
     let counts = Counts::default();

@@ -35,7 +35,7 @@ impl World {
             strategy,
             ..Settings::default()
         };
-        let router = Router::start(client.clone(), &settings, queue.clone()).unwrap();
+        let router = Router::start(client.clone(), &settings, queue.clone(), Arc::new(()));
         router.synced().await;
         let executor = Executor::new(client.clone(), executor::Options::default()).telling(router.clone());
         Self {

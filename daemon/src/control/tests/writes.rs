@@ -37,24 +37,26 @@ pub(super) struct Cached {
 }
 
 impl Acts for Cached {
-    fn switch(&self, request: SwitchRequest) -> Result<SwitchAnswer, Refusal> {
-        self.switches.fetch_add(1, Ordering::SeqCst);
-        if request.dry_run {
-            return Ok(SwitchAnswer::Forecast(example(golden::DRY_RUN)));
-        }
-        match request.strategy {
-            Wanted::Strategy(Strategy::None) => Err(Refusal::Running {
-                operation: "op-7".into(),
-                detail: "op-7 is under way".into(),
-            }),
-            Wanted::Strategy(Strategy::Lazy) => Err(Refusal::TooSoon {
-                wait: Duration::from_millis(8_200),
-                detail: "the last change began 1.8 s ago".into(),
-            }),
-            Wanted::Strategy(Strategy::Adaptive) => panic!("broken on purpose"),
-            Wanted::Strategy(Strategy::Selective) => Ok(SwitchAnswer::Unchanged(example(golden::OPERATION))),
-            _ => Ok(SwitchAnswer::Started(example(golden::OPERATION))),
-        }
+    fn switch(&self, request: SwitchRequest) -> BoxFuture<'_, Result<SwitchAnswer, Refusal>> {
+        Box::pin(async move {
+            self.switches.fetch_add(1, Ordering::SeqCst);
+            if request.dry_run {
+                return Ok(SwitchAnswer::Forecast(example(golden::DRY_RUN)));
+            }
+            match request.strategy {
+                Wanted::Strategy(Strategy::None) => Err(Refusal::Running {
+                    operation: "op-7".into(),
+                    detail: "op-7 is under way".into(),
+                }),
+                Wanted::Strategy(Strategy::Lazy) => Err(Refusal::TooSoon {
+                    wait: Duration::from_millis(8_200),
+                    detail: "the last change began 1.8 s ago".into(),
+                }),
+                Wanted::Strategy(Strategy::Adaptive) => panic!("broken on purpose"),
+                Wanted::Strategy(Strategy::Selective) => Ok(SwitchAnswer::Unchanged(example(golden::OPERATION))),
+                _ => Ok(SwitchAnswer::Started(example(golden::OPERATION))),
+            }
+        })
     }
 
     fn cancel(&self, id: &str) -> Result<Operation, Refusal> {

@@ -1,0 +1,460 @@
+//! Changes of strategy that somebody asks for: one at a time, all kinds at once, or not at all.
+//!
+//! Every kind whose store has to change gets a second one, filled beside the first, two kinds at a time. When
+//! all are complete they are swapped in one go; if one does not get ready, none is, and nothing has changed.
+//! A change may be cancelled until then. After it, if the request says so, the goals are looked at once more
+//! when `rollbackAfter` is over, and one that is broken but was met before brings the old strategies back.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use neo4j_operator_shared::{
+    Kind, Strategy,
+    goals::GoalId,
+    switch::{By, KindProgress, Measured, Operation, OperationState, SwitchRequest, Wanted},
+};
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    CacheObserver,
+    backing::Keep,
+    counts::rate,
+    fill::{NotReady, fill},
+    policy::Policy,
+    source::AnySource,
+};
+
+/// Finished changes that are remembered.
+const HISTORY: usize = 256;
+
+/// Why a change is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Another one is under way.
+    #[error("the change {0} is under way: wait for it, or cancel it")]
+    Running(String),
+    /// The last one began a moment ago.
+    #[error("the last change began less than {} s ago: try again in {} s", .pause.as_secs(), .wait.as_secs() + 1)]
+    TooSoon {
+        /// Time between two changes.
+        pause: Duration,
+        /// What is left of it.
+        wait: Duration,
+    },
+    /// The request makes no sense.
+    #[error("{0}")]
+    Unfit(String),
+    /// There is no such change.
+    #[error("there is no change {0} that could be cancelled")]
+    Unknown(String),
+    /// It is over.
+    #[error("the change {id} can no longer be cancelled: {state}")]
+    Over {
+        /// Its id.
+        id: String,
+        /// What became of it.
+        state: &'static str,
+    },
+}
+
+/// Bounds of changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long one kind may take to get ready.
+    pub deadline: Duration,
+    /// Time between the beginnings of two requested changes.
+    pub pause: Duration,
+    /// Kinds that are filled at a time.
+    pub workers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(60),
+            pause: Duration::from_secs(10),
+            workers: 2,
+        }
+    }
+}
+
+/// Changes strategies.
+pub(super) struct Switcher {
+    /// In the order in which they are filled.
+    sources: Vec<(Kind, Arc<dyn AnySource>)>,
+    policy: ArcSwap<Policy>,
+    state: Mutex<State>,
+    limits: Limits,
+    observer: Arc<dyn CacheObserver>,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    last: Option<Instant>,
+    number: u64,
+    running: Option<Running>,
+    /// The last change, if it may still go back.
+    watching: Option<(Operation, CancellationToken)>,
+    history: VecDeque<Operation>,
+}
+
+struct Running {
+    operation: Operation,
+    /// Cancelled by whoever wants it to end.
+    cancel: CancellationToken,
+}
+
+/// A change on its way.
+struct Change {
+    id: String,
+    policy: Policy,
+    before: Policy,
+    kinds: Vec<(Kind, Keep, Arc<dyn AnySource>)>,
+    cancel: CancellationToken,
+    rollback: Option<Duration>,
+    measured: Measured,
+}
+
+impl Switcher {
+    pub(super) fn new(
+        sources: Vec<(Kind, Arc<dyn AnySource>)>,
+        policy: Policy,
+        limits: Limits,
+        observer: Arc<dyn CacheObserver>,
+        tasks: TaskTracker,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self {
+            sources,
+            policy: ArcSwap::from_pointee(policy),
+            state: Mutex::default(),
+            limits,
+            observer,
+            tasks,
+            cancel,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is, in the quantities of a forecast.
+    pub(super) fn measured(&self) -> Measured {
+        let recent = self.sources.iter().map(|(_, source)| source.counts().recent());
+        let recent = recent.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let bytes: u64 = self.sources.iter().map(|(_, source)| source.bytes()).sum();
+        Measured {
+            hit_rate: rate(recent),
+            cache_bytes: Some(bytes as f64),
+            ..self.observer.measured()
+        }
+    }
+
+    /// The strategies in force.
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// The change that is under way, or that may still go back.
+    pub(super) fn operation(&self) -> Option<Operation> {
+        let state = self.state();
+        let running = state.running.as_ref().map(|running| running.operation.clone());
+        let mut operation = running.or_else(|| state.watching.as_ref().map(|(operation, _)| operation.clone()))?;
+        drop(state);
+        self.refresh(&mut operation);
+        Some(operation)
+    }
+
+    /// Finished changes, the newest first.
+    pub(super) fn history(&self) -> Vec<Operation> {
+        self.state().history.iter().rev().cloned().collect()
+    }
+
+    fn refresh(&self, operation: &mut Operation) {
+        if operation.state != OperationState::Preparing {
+            return;
+        }
+        let elapsed = Timestamp::now().duration_since(operation.started).as_secs_f64();
+        operation.seconds = elapsed.max(0.0);
+        for row in &mut operation.progress {
+            let source = self.sources.iter().find(|(kind, _)| *kind == row.kind);
+            if let Some((feeds, objects)) = source.and_then(|(_, source)| source.prepared()) {
+                row.objects = objects;
+                row.synced = feeds
+                    .iter()
+                    .all(|feed| feed.synced() == crate::kube::watch::Synced::Yes);
+                row.trouble = feeds.iter().find_map(|feed| feed.trouble());
+            }
+        }
+    }
+
+    /// The kinds whose store a policy changes, and what it keeps of them.
+    pub(super) fn changes(&self, policy: &Policy) -> Vec<(Kind, Keep, Arc<dyn AnySource>)> {
+        let others = self.sources.iter().filter(|(kind, _)| !Kind::PRIMARY.contains(kind));
+        others
+            .map(|(kind, source)| (*kind, policy.keep(*kind, source.counts().unread()), Arc::clone(source)))
+            .filter(|(_, keep, source)| *keep != source.keep())
+            .collect()
+    }
+
+    /// Begins a change. Must be called within a runtime.
+    pub(super) fn begin(self: &Arc<Self>, request: &SwitchRequest, by: By) -> Result<Operation, Refused> {
+        let before = self.policy();
+        let policy = before
+            .after(request)
+            .map_err(|unfit| Refused::Unfit(unfit.to_string()))?;
+        let rollback = request.rollback_after.map(|span| span.0);
+        let from = request
+            .kinds
+            .iter()
+            .flatten()
+            .next()
+            .map_or(before.default, |kind| before.set(*kind).0);
+        let to = match request.strategy {
+            Wanted::Strategy(strategy) => strategy,
+            Wanted::Default => policy.default,
+        };
+        self.launch(policy, (from, to), request.kinds.clone(), rollback, by)
+    }
+
+    fn launch(
+        self: &Arc<Self>,
+        policy: Policy,
+        (from, to): (Strategy, Strategy),
+        kinds: Option<Vec<Kind>>,
+        rollback: Option<Duration>,
+        by: By,
+    ) -> Result<Operation, Refused> {
+        let measured = self.measured();
+        let mut state = self.state();
+        if let Some(running) = &state.running {
+            self.observer.refused(from, to);
+            return Err(Refused::Running(running.operation.id.clone()));
+        }
+        let waited = state.last.map_or(Duration::MAX, |last| last.elapsed());
+        if by == By::User && waited < self.limits.pause {
+            self.observer.refused(from, to);
+            return Err(Refused::TooSoon {
+                pause: self.limits.pause,
+                wait: self.limits.pause.saturating_sub(waited),
+            });
+        }
+        state.last = Some(Instant::now());
+        state.number += 1;
+        // What came before can no longer go back: this is asked for now.
+        if let Some((mut done, cancel)) = state.watching.take() {
+            cancel.cancel();
+            done.state = OperationState::Done;
+            done.rollback_at = None;
+            state.remember(done);
+        }
+        let changes = self.changes(&policy);
+        let progress = changes.iter().map(|(kind, keep, source)| KindProgress {
+            kind: *kind,
+            from: source.form(),
+            to: source.form_of(*keep),
+            objects: 0,
+            synced: false,
+            trouble: None,
+        });
+        let operation = Operation {
+            id: format!("sw-{}", state.number),
+            by,
+            from,
+            to,
+            kinds,
+            state: OperationState::Preparing,
+            started: Timestamp::now(),
+            seconds: 0.0,
+            progress: progress.collect(),
+            rollback_at: None,
+            reason: None,
+            forecast: None,
+        };
+        let cancel = self.cancel.child_token();
+        state.running = Some(Running {
+            operation: operation.clone(),
+            cancel: cancel.clone(),
+        });
+        drop(state);
+        self.observer.switched(&operation, None);
+        let change = Change {
+            id: operation.id.clone(),
+            policy,
+            before: (*self.policy()).clone(),
+            kinds: changes,
+            cancel,
+            rollback,
+            measured,
+        };
+        let switcher = Arc::clone(self);
+        self.tasks.spawn(async move { switcher.run(change).await });
+        Ok(operation)
+    }
+
+    /// Cancels a change that is not yet in force.
+    pub(super) fn cancel(&self, id: &str) -> Result<Operation, Refused> {
+        let mut state = self.state();
+        if let Some(running) = state.running.as_mut().filter(|running| running.operation.id == id) {
+            // The swap looks at this under the same lock.
+            running.cancel.cancel();
+            running.operation.state = OperationState::Cancelled;
+            return Ok(running.operation.clone());
+        }
+        let watching = state.watching.as_ref().map(|(operation, _)| operation);
+        match watching.into_iter().chain(&state.history).find(|known| known.id == id) {
+            Some(known) => Err(Refused::Over {
+                id: id.to_owned(),
+                state: known.state.as_str(),
+            }),
+            None => Err(Refused::Unknown(id.chars().take(64).collect())),
+        }
+    }
+
+    async fn run(self: Arc<Self>, change: Change) {
+        let began = Instant::now();
+        // Whoever raises or lowers one of the kinds ends first.
+        let mut gates = Vec::new();
+        for (_, _, source) in &change.kinds {
+            gates.extend(Arc::clone(source.gate()).acquire_owned().await.ok());
+        }
+        let ready = self.fill_all(&change).await;
+        let swapped = ready.and_then(|()| self.swap_all(&change));
+        if swapped.is_err() {
+            change.kinds.iter().for_each(|(_, _, source)| source.abandon());
+        }
+        drop(gates);
+        self.ended(change, began.elapsed(), swapped);
+    }
+
+    /// Fills every kind; the first that does not get ready ends it for all.
+    async fn fill_all(&self, change: &Change) -> Result<(), (Option<Kind>, NotReady)> {
+        let places = Arc::new(Semaphore::new(self.limits.workers.max(1)));
+        let fills = change.kinds.iter().map(|(kind, keep, source)| {
+            let places = Arc::clone(&places);
+            async move {
+                let _place = places.acquire().await;
+                let result = fill(source, *keep, self.limits.deadline, &change.cancel).await;
+                if let (true, Some(operation)) = (result.is_ok(), self.operation()) {
+                    self.observer.switched(&operation, Some(*kind));
+                }
+                result.map(drop).map_err(|error| (Some(*kind), error))
+            }
+        });
+        futures::future::try_join_all(fills).await.map(drop)
+    }
+
+    /// All at once, under the lock that a cancellation takes.
+    fn swap_all(&self, change: &Change) -> Result<(), (Option<Kind>, NotReady)> {
+        let state = self.state();
+        if change.cancel.is_cancelled() {
+            return Err((None, NotReady::Cancelled));
+        }
+        for (_, _, source) in &change.kinds {
+            source.swap();
+        }
+        for (kind, source) in &self.sources {
+            source.set_lazy(change.policy.lazy(*kind));
+        }
+        self.policy.store(Arc::new(change.policy.clone()));
+        drop(state);
+        Ok(())
+    }
+
+    fn ended(self: &Arc<Self>, change: Change, took: Duration, result: Result<(), (Option<Kind>, NotReady)>) {
+        let mut state = self.state();
+        let Some(Running { mut operation, .. }) = state.running.take() else {
+            return;
+        };
+        self.refresh(&mut operation);
+        operation.seconds = took.as_secs_f64();
+        operation.state = match &result {
+            Ok(()) if change.rollback.is_some() => OperationState::Watching,
+            Ok(()) => OperationState::Done,
+            Err((_, NotReady::Cancelled)) => OperationState::Cancelled,
+            Err((_, NotReady::Timeout(..))) => OperationState::TimedOut,
+            Err((_, NotReady::Hopeless(_))) => OperationState::RolledBack,
+        };
+        match &result {
+            Ok(()) => {
+                for row in &mut operation.progress {
+                    row.synced = true;
+                    row.trouble = None;
+                }
+            }
+            Err((kind, error)) => {
+                let which = kind.map(|kind| format!("{kind}: ")).unwrap_or_default();
+                operation.reason = Some(format!("{which}{error}"));
+            }
+        }
+        if let (Ok(()), Some(after)) = (&result, change.rollback) {
+            operation.rollback_at = Timestamp::now().checked_add(after).ok();
+            let cancel = self.cancel.child_token();
+            state.watching = Some((operation.clone(), cancel.clone()));
+            let switcher = Arc::clone(self);
+            self.tasks.spawn(async move {
+                tokio::select! {
+                    () = tokio::time::sleep(after) => switcher.look_back(change),
+                    () = cancel.cancelled() => {}
+                }
+            });
+        } else {
+            state.remember(operation.clone());
+        }
+        drop(state);
+        self.observer.switched(&operation, None);
+    }
+
+    /// When the time is over: a goal that was met before and is broken now brings the old strategies back.
+    fn look_back(self: &Arc<Self>, change: Change) {
+        let broken = broken(&change.measured, &self.measured(), self.observer.over_budget());
+        let mut state = self.state();
+        let Some((mut operation, _)) = state.watching.take_if(|(known, _)| known.id == change.id) else {
+            return;
+        };
+        operation.state = OperationState::Done;
+        operation.rollback_at = None;
+        operation.reason.clone_from(&broken);
+        state.remember(operation.clone());
+        drop(state);
+        self.observer.switched(&operation, None);
+        if broken.is_some() {
+            let strategies = (operation.to, operation.from);
+            if let Err(refused) = self.launch(change.before, strategies, operation.kinds, None, By::Rollback) {
+                tracing::warn!(operation = operation.id, "cannot go back: {refused}");
+            }
+        }
+    }
+}
+
+/// What is broken and was not before.
+fn broken(before: &Measured, now: &Measured, over_budget: bool) -> Option<String> {
+    let target = GoalId::HitRate.target().1;
+    let met = |measured: &Measured| measured.hit_rate.is_none_or(|rate| rate >= target);
+    if met(before) && !met(now) {
+        let rate = now.hit_rate.unwrap_or_default() * 100.0;
+        return Some(format!(
+            "goes back: the hit rate is {rate:.1} %, below {:.0} %",
+            target * 100.0
+        ));
+    }
+    over_budget.then(|| "goes back: the memory is over its limit".to_owned())
+}
+
+impl State {
+    fn remember(&mut self, operation: Operation) {
+        if self.history.len() >= HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(operation);
+    }
+}

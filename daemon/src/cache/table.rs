@@ -1,0 +1,114 @@
+//! What a change from one store to another needs of both, whatever they keep of an object.
+//!
+//! While the new store is filled, its watch is silent and every read of the server is told to both stores. At
+//! the change the old one is closed, so that it stands still, and compared with the new one: what the new one
+//! lacks or has otherwise wakes its owner, and what the old one has handed out newer than the new one has it
+//! becomes a floor there. So no event is lost between the watches, and no read goes back in time.
+
+use super::{meta::Meta, store::Store, triggers::Seen, views::View};
+
+/// A store without the type of what it keeps.
+pub(super) trait Table: Send + Sync {
+    /// Objects and bytes.
+    fn totals(&self) -> (u64, u64);
+    /// The tick at which a read of the server begins.
+    fn tick(&self) -> u64;
+    /// See [`Store::raise`].
+    fn raise(&self, namespace: &str, name: &str, resource_version: &str, since: Option<u64>);
+    /// See [`Store::absent`].
+    fn absent(&self, namespace: &str, name: &str, since: u64);
+    /// See [`Store::release`].
+    fn release(&self, namespace: &str, name: &str);
+    /// See [`Store::close`].
+    fn close(&self);
+    /// See [`Store::each`].
+    fn each(&self, look: &mut dyn FnMut(&Meta));
+    /// See [`Store::peek`].
+    fn peek(&self, namespace: &str, name: &str) -> Option<(Box<str>, Option<u128>)>;
+    /// See [`Store::compact`].
+    fn compact(&self) -> u64;
+}
+
+impl<V: View> Table for Store<V> {
+    fn totals(&self) -> (u64, u64) {
+        Self::totals(self)
+    }
+    fn tick(&self) -> u64 {
+        Self::tick(self)
+    }
+    fn raise(&self, namespace: &str, name: &str, resource_version: &str, since: Option<u64>) {
+        Self::raise(self, namespace, name, resource_version, since);
+    }
+    fn absent(&self, namespace: &str, name: &str, since: u64) {
+        Self::absent(self, namespace, name, since);
+    }
+    fn release(&self, namespace: &str, name: &str) {
+        Self::release(self, namespace, name);
+    }
+    fn close(&self) {
+        Self::close(self);
+    }
+    fn each(&self, look: &mut dyn FnMut(&Meta)) {
+        Self::each(self, look);
+    }
+    fn peek(&self, namespace: &str, name: &str) -> Option<(Box<str>, Option<u128>)> {
+        Self::peek(self, namespace, name)
+    }
+    fn compact(&self) -> u64 {
+        Self::compact(self)
+    }
+}
+
+/// What the old store has handed out is older than whatever the new one was told of meanwhile.
+const EARLIER: u64 = 0;
+
+/// A store and which objects its watch delivers.
+pub(super) struct Side<'a> {
+    pub(super) table: &'a dyn Table,
+    /// Whether the watch delivers this object.
+    pub(super) delivers: &'a dyn Fn(&Meta) -> bool,
+    /// Whether "not in the store" is an answer: it has a complete list of all objects of the kind.
+    pub(super) complete: bool,
+}
+
+/// Closes the old store and lets the new one take over. The answer is what has to wake its owner: what the
+/// old one had and the new one lacks or has otherwise, and what only the new one has.
+pub(super) fn hand_over(old: &Side<'_>, new: &Side<'_>) -> Vec<(Meta, Seen)> {
+    old.table.close();
+    let mut changed = Vec::new();
+    old.table.each(&mut |meta| {
+        if !(new.delivers)(meta) {
+            return;
+        }
+        match new.table.peek(&meta.namespace, &meta.name) {
+            Some((uid, version)) if uid == meta.uid && version == meta.version() => {}
+            Some((uid, version)) => {
+                changed.push((meta.clone(), if uid == meta.uid { Seen::Changed } else { Seen::Gone }));
+                if version < meta.version() || version.is_none() {
+                    new.table
+                        .raise(&meta.namespace, &meta.name, &meta.resource_version, Some(EARLIER));
+                }
+            }
+            None => {
+                changed.push((meta.clone(), Seen::Gone));
+                new.table
+                    .raise(&meta.namespace, &meta.name, &meta.resource_version, Some(EARLIER));
+            }
+        }
+    });
+    let mut appeared = Vec::new();
+    new.table.each(&mut |meta| {
+        if (old.delivers)(meta) && old.table.peek(&meta.namespace, &meta.name).is_none() {
+            appeared.push(meta.clone());
+        }
+    });
+    if old.complete {
+        // Its absence may have been told to somebody already.
+        let since = new.table.tick();
+        for meta in &appeared {
+            new.table.absent(&meta.namespace, &meta.name, since);
+        }
+    }
+    changed.extend(appeared.into_iter().map(|meta| (meta, Seen::Appeared)));
+    changed
+}
