@@ -56,7 +56,7 @@ crds: toolchain ## Write what is generated: crds/manifests, daemon/deploy/rbac, 
 	$(CARGO) run -p neo4j-operator --bin generate
 
 .PHONY: bench
-bench: toolchain ## Run the benches (about half a minute after an optimised build)
+bench: toolchain ## Run the benches (about a minute after an optimised build)
 	$(CARGO) bench -p neo4j-operator-benches
 
 .PHONY: bench-compare
