@@ -35,7 +35,7 @@ use crate::{
     memory::{self, Manager, allocator, host::Process},
     neo4j::{self, Driver, EndpointResolver, Neo4rsDriver, Registry},
     observer::Observer,
-    parts::{BoltPool, Events as EventRing, QueueBrakes, Recorder, Texts},
+    parts::{BoltPool, Events as EventRing, QueueBrakes, Recorder, Tables, Texts},
     queue::Queue,
     reconcile::{
         Board, Clock, Context, Events, Executor, Reconciler, StatusWriter, backup, cluster, database, executor,
@@ -178,6 +178,7 @@ impl Operator {
         );
         memory.register(Arc::new(BoltPool(context.neo4j.clone())));
         memory.register(Arc::new(Texts));
+        memory.register(Arc::new(Tables(queue.clone())));
         memory.register(Arc::new(Recorder(Arc::clone(&telemetry))));
         memory.register(Arc::new(EventRing(Arc::clone(&telemetry))));
         wait_primary(&cache).await;

@@ -60,6 +60,23 @@ impl Reclaimable for Texts {
     }
 }
 
+/// The work queue.
+pub struct Tables(pub Queue);
+
+impl Reclaimable for Tables {
+    fn name(&self) -> String {
+        "queue".to_owned()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    fn trim(&self) -> u64 {
+        self.0.shrink()
+    }
+}
+
 /// The flight recorder.
 pub struct Recorder(pub Arc<Telemetry>);
 

@@ -134,6 +134,16 @@ impl Queue {
         self.state().idle(Instant::now())
     }
 
+    /// Bytes of its tables.
+    pub fn bytes(&self) -> u64 {
+        self.state().bytes()
+    }
+
+    /// Gives back the room of a crowd that has gone; says how many bytes that were.
+    pub fn shrink(&self) -> u64 {
+        self.state().shrink(Instant::now())
+    }
+
     fn wake_all(&self) {
         self.shared.wake.notify_waiters();
         self.shared.wake.notify_one();

@@ -241,13 +241,17 @@ impl State {
     }
 
     fn rest(&mut self, key: &Key, now: Instant) {
+        self.forget_rested(now);
+        self.rested.insert(key.clone(), now);
+        self.resting.push_back((now, key.clone()));
+    }
+
+    fn forget_rested(&mut self, now: Instant) {
         while let Some((at, key)) = self.resting.pop_front_if(|(at, _)| *at + self.settings.gather <= now) {
             if self.rested.get(&key) == Some(&at) {
                 self.rested.remove(&key);
             }
         }
-        self.rested.insert(key.clone(), now);
-        self.resting.push_back((now, key.clone()));
     }
 
     /// Moves what has become due into its level.
@@ -410,6 +414,28 @@ impl State {
     /// Whether it is closed.
     pub fn closed(&self) -> bool {
         self.closed
+    }
+
+    /// Gives back the room of a crowd that has gone; says how many bytes that were, at least.
+    pub fn shrink(&mut self, now: Instant) -> u64 {
+        self.forget_rested(now);
+        let before = self.room();
+        self.entries.shrink_to_fit();
+        self.rested.shrink_to_fit();
+        self.resting.shrink_to_fit();
+        before.saturating_sub(self.room()) as u64
+    }
+
+    fn room(&self) -> usize {
+        self.entries.capacity() * size_of::<(Key, Entry)>()
+            + self.rested.capacity() * size_of::<(Key, Instant)>()
+            + self.resting.capacity() * size_of::<(Instant, Key)>()
+    }
+
+    /// Bytes of its tables, without the names, which the caches share.
+    pub fn bytes(&self) -> u64 {
+        let placed = self.delayed.len() + self.due.iter().map(BTreeMap::len).sum::<usize>();
+        (self.room() + placed * size_of::<(Place, Key)>()) as u64
     }
 
     /// Figures by kind.

@@ -143,6 +143,32 @@ async fn a_slot_is_used_again_and_closed_when_idle_or_old() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn idle_connections_are_closed_on_demand_and_those_in_use_are_not() {
+    let world = Arc::new(World::default());
+    let pool = pool(&world, Limits::default());
+    run(&pool, "a").await.unwrap();
+    tokio::time::advance(Duration::from_secs(40)).await;
+    run(&pool, "b").await.unwrap();
+    assert_eq!(pool.connections(), (2, 2));
+    assert_eq!(pool.close_idle(Duration::from_secs(60)), 0);
+    assert_eq!(pool.close_idle(Duration::from_secs(30)), 1, "a");
+    world.hold.store(true, Ordering::SeqCst);
+    let busy = tokio::spawn({
+        let pool = pool.clone();
+        async move { run(&pool, "b").await }
+    });
+    settle().await;
+    assert_eq!(pool.connections(), (1, 0));
+    assert_eq!(pool.close_idle(Duration::ZERO), 0);
+    world.hold.store(false, Ordering::SeqCst);
+    world.release.notify_waiters();
+    busy.await.unwrap().unwrap();
+    assert_eq!(pool.close_idle(Duration::ZERO), 1);
+    assert_eq!((pool.connections(), world.open.load(Ordering::SeqCst)), ((0, 0), 0));
+    assert_eq!(pool.snapshot().closed, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_never_has_more_than_its_slots_and_waiters_get_an_error_of_their_own() {
     let world = Arc::new(World::default());
     let pool = pool(&world, Limits::default());

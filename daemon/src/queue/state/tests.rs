@@ -448,3 +448,21 @@ fn who_is_paused_waits_for_no_time() {
     assert_eq!((state.take(now), state.next_due()), (None, None));
     assert!(!state.idle(now));
 }
+
+#[test]
+fn the_room_of_a_crowd_is_given_back_and_the_rest_is_kept() {
+    let mut state = State::default();
+    let now = Instant::now();
+    for index in 0..=255 {
+        state.add(key(index), Priority::Listed, "listed".into(), now);
+    }
+    while let Some(job) = state.take(now) {
+        let rest = (job.key == key(7)).then_some(Duration::from_secs(5));
+        state.finish(&job.key, Verdict::Done(rest), 0.0, now);
+    }
+    let (later, before) = (now + Duration::from_secs(1), state.bytes());
+    let freed = state.shrink(later);
+    assert!(freed > 0 && state.bytes() <= before - freed);
+    assert_eq!(state.shrink(later), 0);
+    assert_eq!(state.keys(), BTreeSet::from([key(7)]));
+}
