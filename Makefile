@@ -35,6 +35,14 @@ dev-start: build ## Run the operator (selective cache) on an embedded cluster
 dev-start-minimal: build ## Run the operator without a cache on an embedded cluster
 	@exec $(BIN)/dev start --strategy none
 
+.PHONY: dev-start-fast
+dev-start-fast: build ## Run the operator with a cache that fills at first use (lazy) on an embedded cluster
+	@exec $(BIN)/dev start --strategy lazy
+
+.PHONY: dev-start-full
+dev-start-full: build ## Run the operator with everything cached (full) on an embedded cluster
+	@exec $(BIN)/dev start --strategy full
+
 .PHONY: test
 test: build ## Run all tests that need only the Rust toolchain
 	$(CARGO) test --workspace

@@ -14,6 +14,7 @@ use neo4j_operator_shared::{
 use crate::{
     cache::CacheObserver,
     kube::client::{ApiCall, ApiObserver},
+    memory::Manager,
     reconcile::{BoardObserver, worker::RunObserver},
     telemetry::Telemetry,
 };
@@ -21,12 +22,13 @@ use crate::{
 /// Passes on what happens.
 pub struct Observer {
     telemetry: Arc<Telemetry>,
+    memory: Manager,
 }
 
 impl Observer {
-    /// Passes on to `telemetry`.
-    pub fn new(telemetry: Arc<Telemetry>) -> Self {
-        Self { telemetry }
+    /// Passes on to `telemetry`, and tells `memory` when much was freed.
+    pub fn new(telemetry: Arc<Telemetry>, memory: Manager) -> Self {
+        Self { telemetry, memory }
     }
 }
 
@@ -157,8 +159,17 @@ impl CacheObserver for Observer {
         self.telemetry.cache.refused(from, to);
     }
 
+    fn freed(&self) {
+        self.memory.after_switch();
+    }
+
     fn measured(&self) -> Measured {
         self.telemetry.measured()
+    }
+
+    fn over_budget(&self) -> bool {
+        // None if the size of the process is not known.
+        self.memory.room() == Some(0)
     }
 }
 

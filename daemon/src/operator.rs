@@ -35,7 +35,7 @@ use crate::{
     memory::{self, Manager, allocator, host::Process},
     neo4j::{self, Driver, EndpointResolver, Neo4rsDriver, Registry},
     observer::Observer,
-    parts::{BoltPool, Events as EventRing, QueueBrakes, Recorder, Tables, Texts},
+    parts::{BoltPool, CachedKind, Events as EventRing, LazyKinds, QueueBrakes, Recorder, Tables, Texts},
     queue::Queue,
     reconcile::{
         Board, Clock, Context, Events, Executor, Reconciler, StatusWriter, backup, cluster, database, executor,
@@ -132,7 +132,7 @@ impl Operator {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let queue = Queue::default();
-        let observer = Arc::new(Observer::new(Arc::clone(&telemetry)));
+        let observer = Arc::new(Observer::new(Arc::clone(&telemetry), memory.clone()));
         let board = Board::new(vec![observer.clone()]);
         let facts = Arc::new(LiveFacts::new(
             Arc::clone(&telemetry),
@@ -177,6 +177,11 @@ impl Operator {
             &stop,
         );
         memory.register(Arc::new(BoltPool(context.neo4j.clone())));
+        for kind in cache.kinds() {
+            let cache = cache.clone();
+            memory.register(Arc::new(CachedKind { cache, kind }));
+        }
+        memory.register(Arc::new(LazyKinds(cache.clone())));
         memory.register(Arc::new(Texts));
         memory.register(Arc::new(Tables(queue.clone())));
         memory.register(Arc::new(Recorder(Arc::clone(&telemetry))));

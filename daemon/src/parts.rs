@@ -1,12 +1,14 @@
 //! What gives memory back, and what is slowed down while it is short: joins the memory manager with the rest.
 //!
-//! The caches register themselves. The flight recorder and the event stream are bounded by design and tell what
+//! The flight recorder and the event stream are bounded by design and tell what
 //! happened last, which matters most when something is wrong: they are shown, and never dropped.
 
 use std::{sync::Arc, time::Duration};
 
+use neo4j_operator_shared::Kind;
+
 use crate::{
-    cache::text,
+    cache::{Router, text},
     memory::{Reclaimable, manager::Brakes},
     neo4j::Registry,
     queue::{Priority, Queue},
@@ -40,6 +42,53 @@ impl Reclaimable for BoltPool {
 
     fn evict(&self) -> u64 {
         self.0.close_idle(Duration::ZERO) as u64 * CONNECTION
+    }
+}
+
+/// What is kept of one kind.
+pub struct CachedKind {
+    /// The cache.
+    pub cache: Router,
+    /// The kind.
+    pub kind: Kind,
+}
+
+impl Reclaimable for CachedKind {
+    fn name(&self) -> String {
+        format!("cache:{}", self.kind)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.cache.bytes(self.kind).0
+    }
+
+    fn droppable(&self) -> u64 {
+        self.cache.bytes(self.kind).1
+    }
+
+    fn evict(&self) -> u64 {
+        self.cache.evict_decoded(self.kind)
+    }
+
+    fn compact(&self) -> u64 {
+        self.cache.compact(self.kind)
+    }
+}
+
+/// The kinds that are kept because they were read; their bytes are those of the kinds. They are let go as a
+/// change of strategy is, which takes a moment longer than the reclaim that asks for it.
+pub struct LazyKinds(pub Router);
+
+impl Reclaimable for LazyKinds {
+    fn name(&self) -> String {
+        "lazy".to_owned()
+    }
+
+    fn evict(&self) -> u64 {
+        if self.0.lazy_bytes() > 0 {
+            self.0.let_go_lazy();
+        }
+        0
     }
 }
 

@@ -6,8 +6,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    CacheObserver,
     backing::{Keep, synced},
-    source::AnySource,
+    source::{AnySource, Leftovers},
 };
 
 /// How often a watch in trouble is looked at.
@@ -62,4 +63,13 @@ pub(super) async fn fill(
             return Err(NotReady::Timeout(allowed, trouble));
         }
     }
+}
+
+/// Frees what changes left, on a thread that has nothing else to do, and says when it is done.
+pub(super) fn free(leftovers: Vec<Leftovers>, observer: &Arc<dyn CacheObserver>) {
+    let observer = Arc::clone(observer);
+    tokio::task::spawn_blocking(move || {
+        drop(leftovers);
+        observer.freed();
+    });
 }

@@ -14,12 +14,18 @@ use std::{
 
 use neo4j_operator_shared::{Kind, cache::WarmupResult};
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{CacheObserver, backing::Keep, fill::fill, policy::IDLE, source::AnySource};
+use super::{
+    CacheObserver,
+    backing::Keep,
+    fill::{fill, free},
+    policy::IDLE,
+    source::AnySource,
+};
 
 /// Kinds that wait to be filled.
 const QUEUE: usize = 64;
@@ -33,6 +39,8 @@ pub(super) struct Asks {
     queue: mpsc::Sender<Kind>,
     began: Instant,
     kinds: BTreeMap<Kind, Asked>,
+    /// Somebody needs the memory of what was raised.
+    let_go: Notify,
     observer: Arc<dyn CacheObserver>,
 }
 
@@ -53,6 +61,7 @@ impl Asks {
             queue,
             began: Instant::now(),
             kinds,
+            let_go: Notify::new(),
             observer,
         };
         (Arc::new(asks), asked)
@@ -73,6 +82,11 @@ impl Asks {
             self.observer.warmed(kind, WarmupResult::Dropped, 0, Duration::ZERO);
         }
         queued
+    }
+
+    /// Every kind that was raised by its reads is let go soon.
+    pub(super) fn let_go(&self) {
+        self.let_go.notify_one();
     }
 
     /// Somebody insists: a pause after failures is over.
@@ -126,15 +140,8 @@ impl Warmer {
         loop {
             tokio::select! {
                 () = warmer.cancel.cancelled() => return,
-                _ = cooling.tick() => {
-                    for (kind, source) in &warmer.sources {
-                        let idle = source.is_lazy() && source.keep() != Keep::Keys && source.counts().unread() >= Some(IDLE);
-                        // One that is being changed is left to whoever does.
-                        if idle && source.gate().available_permits() > 0 {
-                            warmer.change(*kind, source, Keep::Keys).await;
-                        }
-                    }
-                }
+                _ = cooling.tick() => warmer.cool(IDLE, "idle").await,
+                () = warmer.asks.let_go.notified() => warmer.cool(Duration::ZERO, "memory").await,
                 kind = asked.recv() => {
                     let Some(kind) = kind else { return };
                     let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -152,6 +159,17 @@ impl Warmer {
         }
     }
 
+    /// Lets go the kinds that nobody has read for so long.
+    async fn cool(&self, idle: Duration, reason: &'static str) {
+        for (kind, source) in &self.sources {
+            let unread = source.is_lazy() && source.keep() != Keep::Keys && source.counts().unread() >= Some(idle);
+            // One that is being changed is left to whoever does.
+            if unread && source.gate().available_permits() > 0 && self.change(*kind, source, Keep::Keys).await {
+                self.observer.evicted(*kind, reason);
+            }
+        }
+    }
+
     /// Raises or lowers one kind, unless its strategy is another one meanwhile.
     async fn change(&self, kind: Kind, source: &Arc<dyn AnySource>, keep: Keep) -> bool {
         let Ok(_gate) = source.gate().acquire().await else {
@@ -164,12 +182,11 @@ impl Warmer {
         let ready = fill(source, keep, self.deadline, &self.cancel).await;
         let objects = source.prepared().map_or(0, |(_, objects)| objects);
         if let Ok(true) = ready {
-            source.swap();
+            free(vec![source.swap()], &self.observer);
         } else {
             source.abandon();
         }
         match (keep, &ready) {
-            (Keep::Keys, Ok(true)) => self.observer.evicted(kind, "idle"),
             (Keep::Keys, _) => {}
             (_, Ok(true)) => self.observer.warmed(kind, WarmupResult::Ok, objects, began.elapsed()),
             (_, trouble) => {

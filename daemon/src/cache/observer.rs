@@ -18,6 +18,8 @@ pub trait CacheObserver: Send + Sync + 'static {
     fn evicted(&self, _kind: Kind, _reason: &'static str) {}
     /// A change of strategy got on; `kind` got ready, if one is named.
     fn switched(&self, _operation: &Operation, _kind: Option<Kind>) {}
+    /// What a change left of the old stores is freed.
+    fn freed(&self) {}
     /// A change of strategy was refused.
     fn refused(&self, _from: Strategy, _to: Strategy) {}
     /// What is, in the quantities of a forecast.

@@ -468,16 +468,43 @@ impl Router {
 
     // === memory ===
 
-    /// Drops what was decoded for reads; the answer is in bytes, by kind.
-    pub fn evict_decoded(&self) -> Vec<(Kind, u64)> {
-        let sources = self.inner.sources.iter();
-        sources.map(|(kind, source)| (*kind, source.evict_decoded())).collect()
+    fn any(&self, kind: Kind) -> Option<&Arc<dyn AnySource>> {
+        let mut sources = self.inner.sources.iter();
+        sources.find(|(known, _)| *known == kind).map(|(_, source)| source)
     }
 
-    /// Moves what is kept together; the answer is in bytes given back, by kind.
-    pub fn compact(&self) -> Vec<(Kind, u64)> {
-        let sources = self.inner.sources.iter();
-        sources.map(|(kind, source)| (*kind, source.compact())).collect()
+    /// The kinds of which something is kept.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        self.inner.sources.iter().map(|(kind, _)| *kind)
+    }
+
+    /// Bytes kept of a kind, and of those the bytes of objects that were decoded for reads.
+    pub fn bytes(&self, kind: Kind) -> (u64, u64) {
+        self.any(kind).map_or((0, 0), |source| source.bytes())
+    }
+
+    /// Drops what was decoded for reads of a kind; the answer is in bytes.
+    pub fn evict_decoded(&self, kind: Kind) -> u64 {
+        self.any(kind).map_or(0, |source| source.evict_decoded())
+    }
+
+    /// Moves what is kept of a kind together; the answer is in bytes of tables that had grown too large.
+    pub fn compact(&self, kind: Kind) -> u64 {
+        self.any(kind).map_or(0, |source| source.compact())
+    }
+
+    /// Bytes of the kinds that are kept because they were read.
+    pub fn lazy_bytes(&self) -> u64 {
+        let raised = self.inner.sources.iter();
+        let raised = raised.filter(|(_, source)| source.is_lazy() && source.keep() != Keep::Keys);
+        raised.map(|(_, source)| source.bytes().0).sum()
+    }
+
+    /// Lets them go soon: until they are read again.
+    pub fn let_go_lazy(&self) {
+        if let Some(watching) = &self.inner.watching {
+            watching.asks.let_go();
+        }
     }
 
     // === figures ===

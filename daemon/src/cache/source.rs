@@ -66,6 +66,9 @@ pub(super) struct Source<V: View> {
     gate: Arc<Semaphore>,
 }
 
+/// What is left of a store that was swapped out.
+pub(super) type Leftovers = Box<dyn Send>;
+
 /// A kind without its type.
 pub(super) trait AnySource: Send + Sync {
     fn as_any(&self) -> &dyn Any;
@@ -80,7 +83,8 @@ pub(super) trait AnySource: Send + Sync {
     fn row(&self, strategy: Strategy, pinned: bool) -> KindCache;
     fn counts(&self) -> &Counts;
     fn objects(&self) -> u64;
-    fn bytes(&self) -> u64;
+    /// Bytes kept, and of those the bytes of decoded objects.
+    fn bytes(&self) -> (u64, u64);
 
     // === changes ===
 
@@ -98,8 +102,9 @@ pub(super) trait AnySource: Send + Sync {
     fn prepare(&self, keep: Keep);
     /// Watches of that store, and the objects in it.
     fn prepared(&self) -> Option<(Vec<Arc<WatchStatus>>, u64)>;
-    /// Reads go to the new store from now on.
-    fn swap(&self);
+    /// Reads go to the new store from now on. The answer is what is left of the old one: to be dropped where
+    /// freeing many objects holds nobody up.
+    fn swap(&self) -> Leftovers;
     /// Drops the new store; the old one stays.
     fn abandon(&self);
 
@@ -521,8 +526,9 @@ impl<V: View> AnySource for Source<V> {
         self.backing.load().kept.totals().0
     }
 
-    fn bytes(&self) -> u64 {
-        self.backing.load().kept.totals().1
+    fn bytes(&self) -> (u64, u64) {
+        let (_, bytes, decoded) = self.backing.load().kept.totals();
+        (bytes, decoded)
     }
 
     fn gate(&self) -> &Arc<Semaphore> {
@@ -566,8 +572,10 @@ impl<V: View> AnySource for Source<V> {
         Some((next.feeds.clone(), next.kept.totals().0))
     }
 
-    fn swap(&self) {
-        let Some(next) = self.next.load_full() else { return };
+    fn swap(&self) -> Leftovers {
+        let Some(next) = self.next.load_full() else {
+            return Box::new(());
+        };
         let old = self.backing.load_full();
         if self.trigger.is_none() {
             next.speak();
@@ -599,12 +607,7 @@ impl<V: View> AnySource for Source<V> {
                 self.ground.triggers.seen(V::KIND, &meta, seen, true);
             }
         }
-        // Many objects are not freed on a thread that has other things to do.
-        let freed = move || drop((old, old_delivers, next_delivers));
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(freed)),
-            Err(_) => freed(),
-        }
+        Box::new((old, old_delivers, next_delivers))
     }
 
     fn abandon(&self) {

@@ -25,7 +25,7 @@ use super::{
     CacheObserver,
     backing::Keep,
     counts::rate,
-    fill::{NotReady, fill},
+    fill::{NotReady, fill, free},
     policy::Policy,
     source::AnySource,
 };
@@ -151,7 +151,7 @@ impl Switcher {
     pub(super) fn measured(&self) -> Measured {
         let recent = self.sources.iter().map(|(_, source)| source.counts().recent());
         let recent = recent.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-        let bytes: u64 = self.sources.iter().map(|(_, source)| source.bytes()).sum();
+        let bytes: u64 = self.sources.iter().map(|(_, source)| source.bytes().0).sum();
         Measured {
             hit_rate: rate(recent),
             cache_bytes: Some(bytes as f64),
@@ -359,14 +359,13 @@ impl Switcher {
         if change.cancel.is_cancelled() {
             return Err((None, NotReady::Cancelled));
         }
-        for (_, _, source) in &change.kinds {
-            source.swap();
-        }
+        let leftovers = change.kinds.iter().map(|(_, _, source)| source.swap()).collect();
         for (kind, source) in &self.sources {
             source.set_lazy(change.policy.lazy(*kind));
         }
         self.policy.store(Arc::new(change.policy.clone()));
         drop(state);
+        free(leftovers, &self.observer);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The launcher behind `make dev-dashboard`, `make dev-start` and `make dev-start-minimal`: an embedded
+//! The launcher behind `make dev-dashboard`, `make dev-start` and its kind: an embedded
 //! cluster, the operator in front of it, and neotop with a small live workload, all on loopback.
 //!
 //! It leaves nothing behind: its files are in a temporary folder, and every process ends with it, however it
@@ -12,7 +12,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+use neo4j_operator_shared::Strategy;
 use neo4j_operator_tests::{
     harness::{Daemon, DaemonOptions, Devcluster, Program, install_crds},
     workload,
@@ -38,15 +39,9 @@ enum What {
     /// The operator alone, its log in this terminal
     Start {
         /// How it caches
-        #[arg(long, value_enum, default_value_t = Strategy::Selective)]
+        #[arg(long, default_value_t = Strategy::Selective)]
         strategy: Strategy,
     },
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Strategy {
-    None,
-    Selective,
 }
 
 #[tokio::main]
@@ -113,10 +108,6 @@ async fn start_stack(strategy: Strategy) -> anyhow::Result<Stack> {
     let cluster = Devcluster::start(folder.path()).await?;
     install_crds(&cluster.client).await?;
     eprintln!("embedded cluster: KUBECONFIG={}", cluster.kubeconfig.display());
-    let strategy = match strategy {
-        Strategy::None => "none",
-        Strategy::Selective => "selective",
-    };
     let options = DaemonOptions {
         arguments: vec![format!("--cache-strategy={strategy}")],
         usual_ports: true,
