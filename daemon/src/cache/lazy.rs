@@ -31,6 +31,8 @@ use super::{
 const QUEUE: usize = 64;
 /// Pause after a failure, and the longest one.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
+/// When memory is short, a kind that nobody has read for so long is let go; one in use would be back at once.
+const UNUSED: Duration = Duration::from_secs(60);
 /// How often kinds that nobody reads are looked for.
 const COOLING: Duration = Duration::from_secs(30);
 
@@ -84,7 +86,7 @@ impl Asks {
         queued
     }
 
-    /// Every kind that was raised by its reads is let go soon.
+    /// Every kind that was raised by its reads and is not in use is let go soon.
     pub(super) fn let_go(&self) {
         self.let_go.notify_one();
     }
@@ -141,7 +143,7 @@ impl Warmer {
             tokio::select! {
                 () = warmer.cancel.cancelled() => return,
                 _ = cooling.tick() => warmer.cool(IDLE, "idle").await,
-                () = warmer.asks.let_go.notified() => warmer.cool(Duration::ZERO, "memory").await,
+                () = warmer.asks.let_go.notified() => warmer.cool(UNUSED, "memory").await,
                 kind = asked.recv() => {
                     let Some(kind) = kind else { return };
                     let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };

@@ -47,6 +47,10 @@ impl Policy {
 
     /// The strategy that a kind runs: what `adaptive` chose for it is one of the others.
     pub(super) fn runs(&self, kind: Kind) -> Strategy {
+        if Kind::PRIMARY.contains(&kind) {
+            // Custom resources are kept under every strategy, and never let go.
+            return Strategy::Selective;
+        }
         match self.set(kind).0 {
             Strategy::Adaptive => self.chosen.get(&kind).copied().unwrap_or(Strategy::Selective),
             strategy => strategy,
@@ -136,6 +140,23 @@ mod tests {
         assert_eq!(policy.keep(Kind::Pod, None), Keep::Keys);
         assert_eq!(policy.keep(Kind::Pod, Some(Duration::from_secs(1))), Keep::Selected);
         assert_eq!(policy.keep(Kind::Pod, Some(IDLE)), Keep::Keys);
+    }
+
+    #[test]
+    fn custom_resources_are_kept_under_every_strategy() {
+        for default in Strategy::ALL {
+            let policy = Policy {
+                default,
+                ..Policy::default()
+            };
+            for kind in Kind::PRIMARY {
+                assert_eq!(
+                    (policy.keep(kind, None), policy.lazy(kind)),
+                    (Keep::Selected, false),
+                    "{default}"
+                );
+            }
+        }
     }
 
     #[test]

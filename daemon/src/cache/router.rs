@@ -515,14 +515,7 @@ impl Router {
         let policy = watching.map(|watching| watching.switcher.policy()).unwrap_or_default();
         let rows = self.inner.sources.iter();
         let kinds: Vec<KindCache> = rows
-            .map(|(kind, source)| {
-                if Kind::PRIMARY.contains(kind) {
-                    // They are kept under every strategy, as selective would.
-                    source.row(Strategy::Selective, false)
-                } else {
-                    source.row(policy.runs(*kind), policy.set(*kind).1)
-                }
-            })
+            .map(|(kind, source)| source.row(policy.runs(*kind), policy.set(*kind).1))
             .collect();
         Cache {
             strategy: watching.map_or(Strategy::None, |_| policy.default),
