@@ -24,10 +24,13 @@ mod latency;
 mod observed;
 mod ring;
 
-pub(in crate::cache) use self::observed::{Ended, Observed, Op, Outcome};
 use self::{
     latency::Histogram,
     ring::{Ring, Slot},
+};
+pub(in crate::cache) use self::{
+    latency::Latency,
+    observed::{Ended, Observed, Op, Outcome},
 };
 
 /// The window of the hit rate.

@@ -9,6 +9,8 @@
 //! that says which backing each kind has, and a change of it, whoever wants it ([`switch`], [`lazy`]), [`fill`]s
 //! another backing beside the one that is read and then swaps the two ([`source`], [`table`]).
 
+#[cfg_attr(not(test), expect(dead_code, reason = "called with the switch of strategies"))]
+mod adaptive;
 mod answer;
 mod backing;
 mod counts;
@@ -17,6 +19,8 @@ mod decoded;
 mod fill;
 mod filter;
 mod follow;
+#[cfg_attr(not(test), expect(dead_code, reason = "called with the switch of strategies"))]
+mod forecast;
 mod lazy;
 mod live;
 mod meta;
