@@ -29,6 +29,8 @@ mod packed;
 mod pod;
 mod policy;
 mod pump;
+#[cfg_attr(not(test), expect(dead_code, reason = "called with the switch of strategies"))]
+mod record;
 mod router;
 mod select;
 mod source;

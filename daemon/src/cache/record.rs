@@ -1,0 +1,227 @@
+//! What was forecast of each change of strategy, and what came of it (PR7). Pure: times, counts and quantities
+//! are the caller's.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use neo4j_operator_shared::{
+    Span,
+    switch::{Forecast, Measured, Operation, Quantity, QuantityError, SwitchOutcome, SwitchRecord},
+};
+
+/// Changes that are kept.
+const KEPT: usize = 256;
+/// When outcomes are taken after the swap.
+const AFTER: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(900)];
+/// An outcome of so many reads or fewer says nothing.
+const READS: u64 = 100;
+/// The least that a measured value counts for as a divisor: half a request per minute more or less is no
+/// error of 100 %.
+const API_FLOOR: f64 = 0.1;
+const BYTES_FLOOR: f64 = 65_536.0;
+const P99_FLOOR: f64 = 0.001;
+const WARMUP_FLOOR: f64 = 0.05;
+
+/// Past changes, the newest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Record {
+    entries: VecDeque<Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    record: SwitchRecord,
+    watched: Option<Watched>,
+}
+
+/// A change whose outcomes are still to come.
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    swapped: Instant,
+    reads: u64,
+    warmup: f64,
+    taken: usize,
+}
+
+impl Record {
+    /// A change begins. What came before is not compared any further once this one is swapped in.
+    pub(super) fn begin(&mut self, operation: Operation, before: Measured) {
+        self.entries.truncate(KEPT - 1);
+        self.entries.push_front(Entry {
+            record: SwitchRecord {
+                operation,
+                before,
+                outcomes: Vec::new(),
+            },
+            watched: None,
+        });
+    }
+
+    /// The change stands otherwise: as it is shown from now on.
+    pub(super) fn update(&mut self, operation: &Operation) {
+        if let Some(entry) = self.find(&operation.id) {
+            entry.record.operation = operation.clone();
+        }
+    }
+
+    /// The new stores are read, `warmup` seconds after the beginning. `reads` is the count of cacheable reads of
+    /// all kinds since the start of the process.
+    pub(super) fn swapped(&mut self, id: &str, warmup: f64, reads: u64, now: Instant) {
+        for entry in &mut self.entries {
+            entry.watched = None;
+        }
+        if let Some(entry) = self.find(id) {
+            entry.watched = Some(Watched {
+                swapped: now,
+                reads,
+                warmup,
+                taken: 0,
+            });
+        }
+    }
+
+    /// Whether an outcome is due; then measure, and call [`Record::observe`].
+    pub(super) fn due(&self, now: Instant) -> bool {
+        self.entries
+            .iter()
+            .filter_map(|entry| entry.watched)
+            .any(|watched| watched.due(now).is_some())
+    }
+
+    /// Takes the outcome that is due, if one is, and tells the id of its change. `measured` is what is now,
+    /// over the last five minutes; `reads` as in [`Record::swapped`].
+    pub(super) fn observe(&mut self, measured: &Measured, reads: u64, now: Instant) -> Option<(String, SwitchOutcome)> {
+        let (entry, place) = self.entries.iter_mut().find_map(|entry| {
+            let place = entry.watched?.due(now)?;
+            Some((entry, place))
+        })?;
+        let watched = entry.watched.as_mut()?;
+        watched.taken = place + 1;
+        let reads = reads.saturating_sub(watched.reads);
+        let measured = Measured {
+            warmup: Some(watched.warmup),
+            ..*measured
+        };
+        let errors = match &entry.record.operation.forecast {
+            Some(forecast) if reads > READS => errors(forecast, &measured),
+            _ => Vec::new(),
+        };
+        let outcome = SwitchOutcome {
+            after: Span(AFTER[place]),
+            reads,
+            measured,
+            errors,
+        };
+        entry.record.outcomes.push(outcome.clone());
+        if watched.taken == AFTER.len() {
+            entry.watched = None;
+        }
+        Some((entry.record.operation.id.clone(), outcome))
+    }
+
+    /// Past changes, the newest first.
+    pub(super) fn records(&self) -> Vec<SwitchRecord> {
+        self.entries.iter().map(|entry| entry.record.clone()).collect()
+    }
+
+    /// Mean error of each quantity that could be compared: of the last outcome of each change.
+    pub(super) fn errors(&self) -> Vec<QuantityError> {
+        let last = || {
+            self.entries.iter().filter_map(|entry| {
+                entry
+                    .record
+                    .outcomes
+                    .iter()
+                    .rev()
+                    .find(|outcome| !outcome.errors.is_empty())
+            })
+        };
+        let mean = |quantity: Quantity| {
+            let errors: Vec<f64> = last()
+                .flat_map(|outcome| &outcome.errors)
+                .filter(|error| error.quantity == quantity)
+                .map(|error| error.error)
+                .collect();
+            (!errors.is_empty()).then(|| QuantityError {
+                quantity,
+                error: errors.iter().sum::<f64>() / errors.len() as f64,
+            })
+        };
+        Quantity::ALL.into_iter().filter_map(mean).collect()
+    }
+
+    /// Mean over the quantities that a choice of strategy rests on; `None` if nothing could be compared.
+    pub(super) fn mean_error(&self) -> Option<f64> {
+        let errors: Vec<f64> = self
+            .errors()
+            .into_iter()
+            .filter(|error| error.quantity != Quantity::Warmup)
+            .map(|error| error.error)
+            .collect();
+        (!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64)
+    }
+
+    fn find(&mut self, id: &str) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.record.operation.id == id)
+    }
+}
+
+impl Watched {
+    /// Which outcome is due: the latest one, if the caller slept through an earlier one.
+    fn due(&self, now: Instant) -> Option<usize> {
+        let since = now.saturating_duration_since(self.swapped);
+        (self.taken..AFTER.len()).rev().find(|place| since >= AFTER[*place])
+    }
+}
+
+/// The errors of those quantities that were forecast and measured.
+fn errors(forecast: &Forecast, measured: &Measured) -> Vec<QuantityError> {
+    let relative = |forecast: f64, measured: f64, floor: f64| (forecast - measured).abs() / measured.abs().max(floor);
+    let of = |quantity, error: Option<f64>| {
+        error
+            .filter(|error| error.is_finite())
+            .map(|error| QuantityError { quantity, error })
+    };
+    [
+        of(
+            Quantity::HitRate,
+            forecast
+                .hit_rate
+                .zip(measured.hit_rate)
+                .map(|(forecast, measured)| (forecast.value - measured).abs()),
+        ),
+        of(
+            Quantity::Memory,
+            measured
+                .cache_bytes
+                .map(|measured| relative(forecast.cache_bytes.value, measured, BYTES_FLOOR)),
+        ),
+        of(
+            Quantity::ApiRate,
+            measured
+                .api_rate
+                .map(|measured| relative(forecast.api_rate.value, measured, API_FLOOR)),
+        ),
+        of(
+            Quantity::P99,
+            forecast
+                .p99
+                .zip(measured.p99)
+                .map(|(forecast, measured)| relative(forecast.value, measured, P99_FLOOR)),
+        ),
+        of(
+            Quantity::Warmup,
+            measured
+                .warmup
+                .map(|measured| relative(forecast.warmup.value, measured, WARMUP_FLOOR)),
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+use neo4j_operator_shared::{
+    Strategy, Timestamp,
+    switch::{By, Estimate, OperationState},
+};
+
+use super::*;
+
+fn estimate(value: f64) -> Estimate {
+    Estimate { value, margin: 0.0 }
+}
+
+fn operation(id: &str) -> Operation {
+    Operation {
+        id: id.to_owned(),
+        by: By::User,
+        from: Strategy::None,
+        to: Strategy::Selective,
+        kinds: None,
+        state: OperationState::Preparing,
+        started: Timestamp::UNIX_EPOCH,
+        seconds: 0.0,
+        progress: Vec::new(),
+        rollback_at: None,
+        reason: None,
+        forecast: Some(Forecast {
+            strategy: Strategy::Selective,
+            hit_rate: Some(estimate(0.9)),
+            cache_bytes: estimate(1_100_000.0),
+            memory: estimate(30e6),
+            peak_bytes: 0,
+            api_rate: estimate(1.2),
+            p99: None,
+            warmup: estimate(0.5),
+            warmup_requests: 3,
+            confidence: 0.9,
+            broken: Vec::new(),
+            verdict: String::new(),
+            kinds: Vec::new(),
+        }),
+    }
+}
+
+fn measured() -> Measured {
+    Measured {
+        hit_rate: Some(0.95),
+        cache_bytes: Some(1_000_000.0),
+        api_rate: Some(1.0),
+        p99: Some(0.1),
+        ..Measured::default()
+    }
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn of(errors: &[QuantityError], quantity: Quantity) -> Option<f64> {
+    errors
+        .iter()
+        .find(|error| error.quantity == quantity)
+        .map(|error| error.error)
+}
+
+#[test]
+fn what_came_is_compared_after_five_and_after_fifteen_minutes() {
+    let (mut record, begun) = (Record::default(), Instant::now());
+    record.begin(operation("a"), Measured::default());
+    assert!(!record.due(begun + seconds(5000)), "before the swap nothing is due");
+    record.swapped("a", 0.4, 1000, begun);
+    assert!(!record.due(begun + seconds(299)) && record.due(begun + seconds(300)));
+    let (id, first) = record.observe(&measured(), 1200, begun + seconds(301)).unwrap();
+    assert_eq!((id.as_str(), first.after, first.reads), ("a", Span(seconds(300)), 200));
+    assert!(
+        (of(&first.errors, Quantity::HitRate).unwrap() - 0.05).abs() < 1e-9,
+        "the difference"
+    );
+    assert!((of(&first.errors, Quantity::Memory).unwrap() - 0.1).abs() < 1e-9);
+    assert!((of(&first.errors, Quantity::ApiRate).unwrap() - 0.2).abs() < 1e-9);
+    assert!((of(&first.errors, Quantity::Warmup).unwrap() - 0.25).abs() < 1e-9);
+    assert_eq!(of(&first.errors, Quantity::P99), None, "none was forecast");
+    assert_eq!(record.observe(&measured(), 1300, begun + seconds(302)), None);
+    let exact = Measured {
+        api_rate: Some(1.2),
+        ..measured()
+    };
+    let (_, second) = record.observe(&exact, 5000, begun + seconds(900)).unwrap();
+    assert_eq!(second.after, Span(seconds(900)));
+    assert!(!record.due(begun + seconds(90_000)));
+    assert_eq!(record.records()[0].outcomes.len(), 2);
+    assert!(
+        of(&record.errors(), Quantity::ApiRate).unwrap() < 1e-9,
+        "the last outcome of a change counts"
+    );
+    assert!((record.mean_error().unwrap() - 0.05).abs() < 1e-9);
+}
+
+#[test]
+fn few_reads_say_nothing() {
+    let (mut record, begun) = (Record::default(), Instant::now());
+    record.begin(operation("a"), Measured::default());
+    record.swapped("a", 0.4, 1000, begun);
+    let (_, outcome) = record.observe(&measured(), 1100, begun + seconds(300)).unwrap();
+    assert_eq!((outcome.reads, outcome.errors.len()), (100, 0));
+    assert_eq!((record.errors().len(), record.mean_error()), (0, None));
+}
+
+#[test]
+fn a_change_in_between_ends_the_comparison() {
+    let (mut record, begun) = (Record::default(), Instant::now());
+    record.begin(operation("a"), Measured::default());
+    record.swapped("a", 0.4, 0, begun);
+    record.begin(operation("b"), Measured::default());
+    assert!(
+        record.due(begun + seconds(300)),
+        "one that is only prepared changes nothing"
+    );
+    record.swapped("b", 0.4, 500, begun + seconds(200));
+    assert!(!record.due(begun + seconds(499)));
+    let (id, _) = record.observe(&measured(), 900, begun + seconds(500)).unwrap();
+    assert_eq!(id, "b");
+    assert!(record.records()[1].outcomes.is_empty());
+}
+
+#[test]
+fn the_latest_due_outcome_is_taken_after_a_pause() {
+    let (mut record, begun) = (Record::default(), Instant::now());
+    record.begin(operation("a"), Measured::default());
+    record.swapped("a", 0.4, 0, begun);
+    let (_, outcome) = record.observe(&measured(), 900, begun + seconds(2000)).unwrap();
+    assert_eq!(outcome.after, Span(seconds(900)));
+    assert!(!record.due(begun + seconds(4000)));
+}
+
+#[test]
+fn the_ring_keeps_the_newest_and_shows_how_each_stands() {
+    let mut record = Record::default();
+    for number in 0..300 {
+        record.begin(operation(&number.to_string()), Measured::default());
+    }
+    let done = Operation {
+        state: OperationState::Done,
+        ..operation("299")
+    };
+    record.update(&done);
+    let records = record.records();
+    assert_eq!((records.len(), records[0].operation.id.as_str()), (KEPT, "299"));
+    assert_eq!(records[0].operation.state, OperationState::Done);
+    assert_eq!(records[KEPT - 1].operation.id, "44");
+}
+
+#[test]
+fn next_to_nothing_is_no_divisor() {
+    let forecast = operation("a").forecast.unwrap();
+    let idle = Measured {
+        api_rate: Some(0.0),
+        cache_bytes: Some(0.0),
+        ..Measured::default()
+    };
+    let errors = errors(&forecast, &idle);
+    assert!(errors.iter().all(|error| error.error.is_finite()));
+    assert!((of(&errors, Quantity::ApiRate).unwrap() - 12.0).abs() < 1e-9);
+}
