@@ -42,6 +42,22 @@ impl Ring {
         self.points.iter().filter_map(|(_, value)| *value).reduce(f64::max)
     }
 
+    /// The smallest and the largest value per column, for columns as those of [`Self::columns`].
+    pub fn spans(&self, now: Instant, width: Duration, columns: usize) -> Vec<Option<(f64, f64)>> {
+        let mut out: Vec<Option<(f64, f64)>> = vec![None; columns];
+        for (at, value) in &self.points {
+            let Some(value) = *value else { continue };
+            let age = now.saturating_duration_since(*at).as_secs_f64() / width.as_secs_f64().max(1e-9);
+            let age = age as usize;
+            if age < columns {
+                let slot = &mut out[columns - 1 - age];
+                let (low, high) = slot.unwrap_or((value, value));
+                *slot = Some((low.min(value), high.max(value)));
+            }
+        }
+        out
+    }
+
     /// One value per column for `columns` columns that end at `now` and are `width` long each. A column with
     /// several values shows the largest: a spike must not vanish. A column with none is a break.
     pub fn columns(&self, now: Instant, width: Duration, columns: usize) -> Vec<Option<f64>> {
@@ -74,6 +90,8 @@ mod tests {
             ring.push(start + Duration::from_secs(second), Some(value));
         }
         assert_eq!(ring.points.len(), 61);
+        let spans = ring.spans(start + Duration::from_secs(119), Duration::from_secs(10), 6);
+        assert_eq!((spans[4], spans[5]), (Some((1.0, 9.0)), Some((1.0, 1.0))));
         let columns = ring.columns(start + Duration::from_secs(119), Duration::from_secs(10), 6);
         assert_eq!(
             columns,

@@ -1,10 +1,10 @@
-//! A small HTTP/1.1 client: GET with a deadline, a bearer token and a bound on the body.
+//! A small HTTP/1.1 client: requests with a deadline, a bearer token and a bound on the body.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Empty};
+use http::{Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -26,8 +26,8 @@ pub enum FetchError {
     #[error("{0}")]
     Link(String),
     /// No answer in time.
-    #[error("no answer within {} s", TIMEOUT.as_secs())]
-    Timeout,
+    #[error("no answer within {} s", .0.as_secs())]
+    Timeout(Duration),
     /// The token is missing or wrong.
     #[error("{0}")]
     Refused(String),
@@ -50,8 +50,34 @@ pub enum FetchError {
 /// A client for one daemon.
 #[derive(Clone, Debug)]
 pub struct Http {
-    client: Client<HttpConnector, Empty<Bytes>>,
+    client: Client<HttpConnector, Full<Bytes>>,
     token: Option<String>,
+}
+
+/// Something to be changed.
+#[derive(Debug)]
+pub struct Write {
+    /// `PUT`, `POST` or `DELETE`.
+    pub method: Method,
+    /// The whole URL.
+    pub url: String,
+    /// JSON; none for a `DELETE`.
+    pub body: Option<String>,
+    /// By which the daemon knows a repetition.
+    pub key: String,
+    /// Until the whole answer is there.
+    pub deadline: Duration,
+}
+
+/// What came of a [`Write`], whatever its status.
+#[derive(Debug)]
+pub struct Reply {
+    /// Status.
+    pub status: StatusCode,
+    /// Seconds after which to ask again, if the daemon says so.
+    pub retry_after: Option<u64>,
+    /// The body as text.
+    pub body: String,
 }
 
 /// Checks a base URL and strips what would double a slash.
@@ -96,30 +122,48 @@ impl Http {
         accept: &str,
         last_event_id: Option<&str>,
     ) -> Result<Response<Incoming>, FetchError> {
-        let mut request = Request::get(url).header(header::ACCEPT, accept);
-        if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
+        self.open_within(TIMEOUT, url, accept, last_event_id).await
+    }
+
+    async fn open_within(
+        &self,
+        deadline: Duration,
+        url: &str,
+        accept: &str,
+        last_event_id: Option<&str>,
+    ) -> Result<Response<Incoming>, FetchError> {
+        let mut request = self.authorized(Request::get(url).header(header::ACCEPT, accept));
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
         let request = request
-            .body(Empty::new())
+            .body(Full::default())
             .map_err(|error| FetchError::Link(error.to_string()))?;
-        match tokio::time::timeout(TIMEOUT, self.client.request(request)).await {
-            Err(_) => Err(FetchError::Timeout),
+        match tokio::time::timeout(deadline, self.client.request(request)).await {
+            Err(_) => Err(FetchError::Timeout(deadline)),
             Ok(Err(error)) => Err(FetchError::Link(root_cause(&error))),
             Ok(Ok(response)) => Ok(response),
         }
     }
 
+    fn authorized(&self, request: http::request::Builder) -> http::request::Builder {
+        match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        }
+    }
+
     /// Reads a whole body as text.
     pub async fn text(&self, url: &str, accept: &str) -> Result<String, FetchError> {
-        let response = self.open(url, accept, None).await?;
+        self.text_within(TIMEOUT, url, accept).await
+    }
+
+    async fn text_within(&self, deadline: Duration, url: &str, accept: &str) -> Result<String, FetchError> {
+        let response = self.open_within(deadline, url, accept, None).await?;
         let status = response.status();
         let body = tokio::time::timeout(TIMEOUT, read_all(response))
             .await
-            .map_err(|_| FetchError::Timeout)??;
+            .map_err(|_| FetchError::Timeout(TIMEOUT))??;
         let text = String::from_utf8_lossy(&body);
         if status == StatusCode::OK {
             Ok(text.into_owned())
@@ -130,9 +174,44 @@ impl Http {
 
     /// Reads a JSON answer.
     pub async fn json<T: DeserializeOwned>(&self, url: &str) -> Result<T, FetchError> {
-        let text = self.text(url, "application/json").await?;
+        self.json_within(TIMEOUT, url).await
+    }
+
+    /// Reads a JSON answer that may take longer to begin than others.
+    pub async fn json_within<T: DeserializeOwned>(&self, deadline: Duration, url: &str) -> Result<T, FetchError> {
+        let text = self.text_within(deadline, url, "application/json").await?;
         serde_json::from_str(&text)
             .map_err(|error| FetchError::Body(format!("{url} did not answer as this version expects: {error}")))
+    }
+
+    /// Sends a write, and reads the whole answer within its deadline.
+    pub async fn write(&self, write: Write) -> Result<Reply, FetchError> {
+        let request = Request::builder()
+            .method(write.method)
+            .uri(&write.url)
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("idempotency-key", &write.key);
+        let request = self
+            .authorized(request)
+            .body(write.body.map(Full::from).unwrap_or_default())
+            .map_err(|error| FetchError::Link(error.to_string()))?;
+        let answer = async {
+            let sent = self.client.request(request).await;
+            let response = sent.map_err(|error| FetchError::Link(root_cause(&error)))?;
+            let status = response.status();
+            let seconds = response.headers().get(header::RETRY_AFTER);
+            let retry_after = seconds.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            let body = read_all(response).await?;
+            Ok(Reply {
+                status,
+                retry_after,
+                body: String::from_utf8_lossy(&body).into_owned(),
+            })
+        };
+        tokio::time::timeout(write.deadline, answer)
+            .await
+            .map_err(|_| FetchError::Timeout(write.deadline))?
     }
 }
 

@@ -1,11 +1,12 @@
 //! Where data comes from: the daemon's `/metrics` and its control API, over plain HTTP/1.1.
 //!
-//! [`poll`] asks once a second and keeps only the newest answer, [`sse`] follows the event stream,
-//! [`discover`] finds daemon and token. Nothing here knows the screen; everything ends in a [`Sample`],
-//! a [`StreamItem`] or a [`LinkReport`].
+//! [`poll`] asks once a second and keeps only the newest answer, [`page`] asks for what only the open
+//! page shows, [`sse`] follows the event stream, [`discover`] finds daemon and token. Nothing here knows
+//! the screen; everything ends in a [`Sample`], a [`page::PageItem`], a [`StreamItem`] or a [`LinkReport`].
 
 pub mod discover;
 pub mod http;
+pub mod page;
 pub mod poll;
 pub mod prom;
 pub mod sse;

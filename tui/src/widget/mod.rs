@@ -1,5 +1,7 @@
 //! Small drawings and number formats: pure functions of their input.
 
+pub mod timeline;
+
 use neo4j_operator_shared::goals::Unit;
 
 /// Eighths of a cell, lowest first.
