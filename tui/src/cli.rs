@@ -20,6 +20,9 @@ pub struct Args {
     /// File with the control API's bearer token; without it the file that the daemon left for its port
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Only look: nothing that changes the daemon is ever sent
+    #[arg(long, env = "NEOTOP_READ_ONLY")]
+    pub read_only: bool,
     /// Print one report and exit, without taking over the terminal
     #[arg(long)]
     pub once: bool,
@@ -72,6 +75,12 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn read_only_is_a_plain_switch() {
+        assert!(Args::try_parse_from(["neotop", "--read-only"]).unwrap().read_only);
+        assert!(!Args::try_parse_from(["neotop"]).unwrap().read_only);
     }
 
     #[test]

@@ -21,9 +21,14 @@ use tokio::{
 };
 
 use crate::{
-    app::{App, Effect, Msg},
+    app::{App, Effect, Msg, acts::Answered},
     cli::Args,
-    source::{LinkReport, discover, poll, sse},
+    control::Control,
+    source::{
+        LinkReport, discover,
+        page::{self, Ask, PageItem},
+        poll, sse,
+    },
     terminal::Screen,
     view::{self, theme::Theme},
 };
@@ -33,6 +38,9 @@ const FRAME: Duration = Duration::from_millis(50);
 
 /// Queued events beyond this are counted as lost.
 const EVENT_QUEUE: usize = 4_096;
+
+/// Answers that wait for the loop; there is at most one per sort of act, and one page.
+const ANSWER_QUEUE: usize = 16;
 
 /// Runs the screen until the user leaves.
 pub async fn run(args: &Args, theme: Theme) -> ExitCode {
@@ -47,17 +55,35 @@ pub async fn run(args: &Args, theme: Theme) -> ExitCode {
     let (items, streamed) = mpsc::channel(EVENT_QUEUE);
     let retry = Arc::new(Notify::new());
     let lost = Arc::new(AtomicU64::new(0));
-    let poller = tokio::spawn(poll::run(target.clone(), reports, Arc::clone(&retry)));
-    let follower = tokio::spawn(follow(target, items, Arc::clone(&lost), polled.clone()));
+    let (ask, asked) = watch::channel(Ask::default());
+    let (page_items, paged) = mpsc::channel(ANSWER_QUEUE);
+    let (answers, answered) = mpsc::channel(ANSWER_QUEUE);
+    let again = Arc::new(Notify::new());
+    let control = Control::new(target.clone(), args.read_only, polled.clone(), answers);
+    let tasks = [
+        tokio::spawn(poll::run(target.clone(), reports, Arc::clone(&retry))),
+        tokio::spawn(page::run(target.clone(), asked, page_items, Arc::clone(&again))),
+        tokio::spawn(follow(target, items, Arc::clone(&lost), polled.clone())),
+    ];
     let sources = Sources {
         polled,
+        paged,
         streamed,
+        answered,
         lost,
         retry,
+        ask,
+        again,
+        control,
     };
-    let outcome = screen(sources, theme).await;
-    poller.abort();
-    follower.abort();
+    let app = App {
+        read_only: args.read_only,
+        ..App::default()
+    };
+    let outcome = screen(sources, app, theme).await;
+    for task in tasks {
+        task.abort();
+    }
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -85,17 +111,21 @@ async fn follow(
 
 struct Sources {
     polled: watch::Receiver<LinkReport>,
+    paged: mpsc::Receiver<PageItem>,
     streamed: mpsc::Receiver<crate::source::StreamItem>,
+    answered: mpsc::Receiver<Answered>,
     lost: Arc<AtomicU64>,
     retry: Arc<Notify>,
+    ask: watch::Sender<Ask>,
+    again: Arc<Notify>,
+    control: Control,
 }
 
-async fn screen(mut sources: Sources, theme: Theme) -> io::Result<()> {
+async fn screen(mut sources: Sources, mut app: App, theme: Theme) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut screen = Screen::enter()?;
     let mut input = EventStream::new();
-    let mut app = App::default();
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut drawn = Instant::now();
@@ -110,6 +140,8 @@ async fn screen(mut sources: Sources, theme: Theme) -> io::Result<()> {
             _ = terminate.recv() => return Ok(()),
             _ = hang_up.recv() => return Ok(()),
             Ok(()) = sources.polled.changed() => Some(Msg::Link(sources.polled.borrow_and_update().clone())),
+            Some(item) = sources.paged.recv() => Some(Msg::Page(item)),
+            Some(answered) = sources.answered.recv() => Some(Msg::Answered(answered)),
             Some(item) = sources.streamed.recv() => Some(Msg::Stream(item)),
             _ = tick.tick(), if app.ticks() => Some(Msg::Tick),
             () = sleep_until(due.unwrap_or(drawn)), if due.is_some() => None,
@@ -127,6 +159,9 @@ async fn screen(mut sources: Sources, theme: Theme) -> io::Result<()> {
             match effect {
                 Effect::Quit => return Ok(()),
                 Effect::RetryNow => sources.retry.notify_one(),
+                Effect::Ask(ask) => drop(sources.ask.send_replace(ask)),
+                Effect::AskAgain => sources.again.notify_one(),
+                Effect::Send(id, act) => sources.control.send(id, act),
                 Effect::Clear => screen.clear()?,
                 Effect::Draw { at_once } => {
                     let at = if at_once { Instant::now() } else { drawn + FRAME };

@@ -1,14 +1,26 @@
 //! What keys and messages do: `update(&mut App, Msg) -> Vec<Effect>`. No I/O; effects are values that
-//! [`crate::live`] carries out.
+//! [`crate::live`] carries out. What one page does stands in a file of its own.
 
 pub mod actions;
+pub mod acts;
+pub mod cache;
+pub mod keys;
 
-use self::actions::{ACTIONS, Action, Scope};
-use crate::{
-    model::Model,
-    source::{LinkReport, StreamItem},
+use crossterm::event::{Event as TermEvent, KeyEvent, KeyEventKind};
+
+pub use self::keys::Key;
+use self::{
+    actions::{ACTIONS, Action, Row, Scope},
+    acts::{Act, Answered, Notice},
+    cache::{CachePage, Confirm},
 };
-use crossterm::event::{Event as TermEvent, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crate::{
+    model::{Model, pages::Trouble, switching::Switching},
+    source::{
+        LinkReport, StreamItem,
+        page::{Ask, PageItem},
+    },
+};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -17,16 +29,20 @@ pub enum Msg {
     Term(TermEvent),
     /// A round of questions ended.
     Link(LinkReport),
+    /// What only the open page shows.
+    Page(PageItem),
     /// Something from the event stream.
     Stream(StreamItem),
     /// Events that found the queue full, since the last such message.
     Lost(u64),
+    /// The daemon answered to an act, or did not.
+    Answered(Answered),
     /// Ages on the screen moved.
     Tick,
 }
 
 /// Something to be done outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Draw.
     Draw {
@@ -35,17 +51,39 @@ pub enum Effect {
     },
     /// End the wait for the next try.
     RetryNow,
+    /// Ask for this, from now on, beside what every page shows.
+    Ask(Ask),
+    /// Ask for what the page shows now, without waiting for the next time.
+    AskAgain,
+    /// Send an act; its end comes as [`Msg::Answered`] with this number.
+    Send(u64, Act),
     /// Leave.
     Quit,
     /// Forget what the terminal shows before the next frame.
     Clear,
 }
 
+/// A page. The numbers of the keys are those of all pages that there will be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Page {
+    /// Are all goals met?
+    #[default]
+    Overview,
+    /// Which strategy is best now, at what cost?
+    Cache,
+    /// A leak? What does a reclaim give?
+    Memory,
+}
+
 /// What lies over the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Mode {
     /// The list of keys.
     Help,
+    /// Past changes of the strategy.
+    History,
+    /// The question before a change.
+    Confirm(Box<Confirm>),
 }
 
 /// State of the program.
@@ -53,6 +91,10 @@ pub enum Mode {
 pub struct App {
     /// What is known of the daemon.
     pub model: Model,
+    /// The open page.
+    pub page: Page,
+    /// Whether nothing may be changed, by our own options.
+    pub read_only: bool,
     /// Whether the screen stands still. Data is still taken in.
     pub paused: bool,
     /// Whether the terminal has the focus; without it nothing is drawn.
@@ -63,6 +105,38 @@ pub struct App {
     pub events_back: usize,
     /// First row of the clusters table that is shown.
     pub clusters_from: usize,
+    /// The Cache page.
+    pub cache: CachePage,
+    /// The chosen reclaim of the Memory page; 0 is the newest.
+    pub reclaim: usize,
+    /// What the line about acts says.
+    pub notice: Option<Notice>,
+    /// Acts without an answer, with their numbers.
+    pub pending: Vec<(u64, Act)>,
+    /// The number of the last act that was sent.
+    pub sent: u64,
+}
+
+impl Page {
+    /// Every page of this version.
+    pub const ALL: [Self; 3] = [Self::Overview, Self::Cache, Self::Memory];
+
+    /// Its name.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Cache => "Cache",
+            Self::Memory => "Memory",
+        }
+    }
+
+    const fn ask(self) -> Ask {
+        match self {
+            Self::Overview => Ask::Nothing,
+            Self::Cache => Ask::Strategies,
+            Self::Memory => Ask::Memory,
+        }
+    }
 }
 
 // === impl App ===
@@ -76,6 +150,11 @@ impl App {
                 self.model.link(report);
                 self.data()
             }
+            Msg::Page(item) => {
+                self.model.page(item);
+                self.data()
+            }
+            Msg::Answered(answered) => self.answered(answered),
             Msg::Stream(item) => {
                 let before = self.model.events.len();
                 self.model.stream(item);
@@ -104,8 +183,8 @@ impl App {
     fn input(&mut self, event: &TermEvent) -> Vec<Effect> {
         match event {
             // Terminals with the kitty protocol, and Windows, report releases too.
-            TermEvent::Key(key) if key.kind != KeyEventKind::Release => match self.action(key) {
-                Some(action) => self.act(action),
+            TermEvent::Key(key) if key.kind != KeyEventKind::Release => match self.row(key) {
+                Some(row) => self.act(row),
                 None => Vec::new(),
             },
             TermEvent::Resize(..) => vec![Effect::Clear, Effect::Draw { at_once: true }],
@@ -121,28 +200,63 @@ impl App {
         }
     }
 
-    fn action(&self, key: &KeyEvent) -> Option<Action> {
-        let scope = if self.modes.is_empty() {
-            Scope::Page
-        } else {
-            Scope::Help
-        };
-        ACTIONS
-            .iter()
-            .find(|row| {
-                (row.scope == Scope::Global || row.scope == scope) && row.keys.iter().any(|have| have.matches(key))
-            })
-            .map(|row| row.action)
+    /// Where keys work now.
+    pub fn place(&self) -> Scope {
+        match self.modes.last() {
+            None => Scope::On(self.page),
+            Some(Mode::Help) => Scope::Help,
+            Some(Mode::History) => Scope::History,
+            Some(Mode::Confirm(_)) => Scope::Dialog,
+        }
     }
 
-    fn act(&mut self, action: Action) -> Vec<Effect> {
-        match action {
+    /// Whether an action is to be had now: what cannot be done stands in no list of keys.
+    pub fn offers(&self, row: &Row) -> bool {
+        let switchable = self.model.pages.strategies.trouble() != Some(&Trouble::NotOffered);
+        let possible = match row.action {
+            Action::Cancel => self.model.switching.as_ref().is_some_and(Switching::cancellable),
+            Action::Choose | Action::DryRun | Action::History => switchable,
+            Action::Rollback => self.read_only_reason().is_none(),
+            _ => true,
+        };
+        possible && (row.level == 0 || self.read_only_reason().is_none())
+    }
+
+    fn row(&self, key: &KeyEvent) -> Option<&'static Row> {
+        let place = self.place();
+        ACTIONS
+            .iter()
+            .find(|row| row.scope.works_in(place) && row.keys.iter().any(|have| have.matches(key)))
+    }
+
+    fn act(&mut self, row: &'static Row) -> Vec<Effect> {
+        match row.action {
             Action::Quit => return vec![Effect::Quit],
-            Action::Retry => return vec![Effect::RetryNow],
+            Action::Retry => return vec![Effect::RetryNow, Effect::AskAgain],
+            Action::Go(page) => return self.go(page),
+            Action::Switcher => return self.open_switcher(),
+            Action::Choose => return self.choose(),
+            Action::DryRun => return self.dry_run(),
+            Action::Cancel => return self.cancel(),
+            Action::WarmUp => return self.warm_up(),
+            Action::Reclaim => return self.send(Act::Reclaim),
+            Action::Answer => return self.dialog_take(),
+            Action::Back => return self.back(),
             Action::Help => self.modes.push(Mode::Help),
-            Action::Back => {
-                self.modes.pop();
+            Action::History => {
+                self.cache.history_from = 0;
+                self.modes.push(Mode::History);
             }
+            Action::OtherAnswer => self.dialog_move(),
+            Action::Rollback => self.toggle_rollback(),
+            Action::OtherPanel => {
+                self.cache.focus = match self.cache.focus {
+                    cache::Focus::Strategies => cache::Focus::Kinds,
+                    cache::Focus::Kinds => cache::Focus::Strategies,
+                };
+            }
+            Action::Down => self.step(true),
+            Action::Up => self.step(false),
             Action::Pause => self.paused = !self.paused,
             Action::EventsBack => {
                 self.events_back = (self.events_back + 1).min(self.model.events.len().saturating_sub(1));
@@ -162,105 +276,43 @@ impl App {
         vec![Effect::Draw { at_once: true }]
     }
 
+    fn go(&mut self, page: Page) -> Vec<Effect> {
+        self.page = page;
+        vec![Effect::Ask(page.ask()), Effect::Draw { at_once: true }]
+    }
+
+    /// Esc: what lies on top goes first.
+    fn back(&mut self) -> Vec<Effect> {
+        let closed = self.modes.pop().is_some() || self.notice.take().is_some();
+        let closed = closed || (self.page == Page::Cache && self.cache_back());
+        if closed || self.page == Page::Overview {
+            return vec![Effect::Draw { at_once: true }];
+        }
+        self.go(Page::Overview)
+    }
+
+    fn step(&mut self, down: bool) {
+        let step = |at: usize, rows: usize| {
+            let next = if down { at + 1 } else { at.saturating_sub(1) };
+            next.min(rows.saturating_sub(1))
+        };
+        let pages = &self.model.pages;
+        if self.modes.last() == Some(&Mode::History) {
+            let rows = pages.strategies.get().map_or(0, |strategies| strategies.record.len());
+            self.cache.history_from = step(self.cache.history_from, rows);
+        } else if self.page == Page::Memory {
+            let rows = pages.memory.get().map_or(0, |memory| memory.reclaims.len());
+            self.reclaim = step(self.reclaim, rows);
+        } else {
+            self.cache_move(down);
+        }
+    }
+
     /// Whether an age or a countdown is on the screen, so that it must be drawn anew each second.
     pub fn ticks(&self) -> bool {
         !self.paused && !self.unfocused
     }
 }
 
-/// A key of the action table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// Which key.
-    pub code: KeyCode,
-    /// Whether Ctrl is held.
-    pub ctrl: bool,
-}
-
-impl Key {
-    /// A key without Ctrl.
-    pub const fn plain(code: KeyCode) -> Self {
-        Self { code, ctrl: false }
-    }
-
-    /// Ctrl and a letter.
-    pub const fn ctrl(letter: char) -> Self {
-        Self {
-            code: KeyCode::Char(letter),
-            ctrl: true,
-        }
-    }
-
-    fn matches(self, key: &KeyEvent) -> bool {
-        self.code == key.code && self.ctrl == key.modifiers.contains(KeyModifiers::CONTROL)
-    }
-
-    /// As people write it: `Space`, `C-c`, `q`.
-    pub fn name(self) -> String {
-        let key = match self.code {
-            KeyCode::Char(' ') => "Space".to_owned(),
-            KeyCode::Char(char) => char.to_string(),
-            KeyCode::F(n) => format!("F{n}"),
-            KeyCode::Esc => "Esc".to_owned(),
-            other => format!("{other:?}"),
-        };
-        if self.ctrl { format!("C-{key}") } else { key }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use tokio::time::Instant;
-
-    use super::*;
-    use crate::model::fixture;
-
-    fn press(app: &mut App, code: KeyCode) -> Vec<Effect> {
-        app.update(Msg::Term(TermEvent::Key(KeyEvent::new(code, KeyModifiers::NONE))))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn paused_takes_data_in_and_draws_nothing() {
-        let start = Instant::now();
-        let mut app = App::default();
-        press(&mut app, KeyCode::Char(' '));
-        let sample = fixture::sample(start, 1);
-        assert_eq!(app.update(Msg::Link(LinkReport::Up(sample.into()))), []);
-        assert!(app.model.sample.is_some());
-        assert_eq!(app.update(Msg::Tick), []);
-        assert_eq!(press(&mut app, KeyCode::Char(' ')), [Effect::Draw { at_once: true }]);
-    }
-
-    #[test]
-    fn ctrl_c_quits_from_everywhere_and_q_closes_help_first() {
-        let mut app = App::default();
-        press(&mut app, KeyCode::Char('?'));
-        assert_eq!(app.modes, [Mode::Help]);
-        assert_eq!(press(&mut app, KeyCode::Char('q')), [Effect::Draw { at_once: true }]);
-        assert_eq!(app.modes, []);
-        press(&mut app, KeyCode::Char('?'));
-        let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert_eq!(app.update(Msg::Term(TermEvent::Key(ctrl_c))), [Effect::Quit]);
-    }
-
-    #[test]
-    fn a_released_key_does_nothing() {
-        let mut app = App::default();
-        let mut key = KeyEvent::new(KeyCode::Char('q'), KeyModifiers::NONE);
-        key.kind = KeyEventKind::Release;
-        assert_eq!(app.update(Msg::Term(TermEvent::Key(key))), []);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn events_that_come_do_not_move_what_is_being_read() {
-        let mut app = App {
-            model: fixture::live(Instant::now()),
-            ..App::default()
-        };
-        press(&mut app, KeyCode::Char('k'));
-        assert_eq!(app.events_back, 1);
-        let event = fixture::event(9, neo4j_operator_shared::events::Severity::Info, "new");
-        app.update(Msg::Stream(StreamItem::Event(Some("b1-9".into()), Box::new(event))));
-        assert_eq!(app.events_back, 2);
-    }
-}
+mod tests;

@@ -8,13 +8,19 @@ use neo4j_operator_shared::{
     clusters::{Cluster, ClusterList, DatabaseCounts, ServerCounts},
     events::{Event, Payload, Severity},
     goals::GoalId,
+    golden,
     reconciles::Outcome,
     status::{KindStrategy, Listeners, StartupPhase, Status},
+    switch::{Operation, OperationState, Strategies},
 };
 use tokio::time::{Duration, Instant};
 
 use super::Model;
-use crate::source::{LinkReport, Sample, StreamItem, prom::Scrape};
+use crate::source::{
+    LinkReport, Sample, StreamItem,
+    page::{Fetched, PageItem},
+    prom::Scrape,
+};
 
 /// A fixed time of day, so that screens are the same in every run.
 pub fn time(second: i64) -> Timestamp {
@@ -248,4 +254,19 @@ pub fn live(start: Instant) -> Model {
         model.stream(StreamItem::Event(Some(format!("b1-{}", sequence + 1)), Box::new(event)));
     }
     model
+}
+
+/// What the pages ask for, as a daemon gave it; no change of strategy is under way.
+pub fn pages(model: &mut Model, at: Instant) {
+    let mut strategies: Strategies = serde_json::from_str(golden::STRATEGIES).unwrap();
+    strategies.operation = None;
+    model.page(PageItem::Strategies(at, Fetched::Got(Arc::new(strategies))));
+    let memory = serde_json::from_str(golden::MEMORY).unwrap();
+    model.page(PageItem::Memory(at, Fetched::Got(Arc::new(memory))));
+}
+
+/// A change of strategy.
+pub fn operation(state: OperationState) -> Operation {
+    let golden: Operation = serde_json::from_str(golden::OPERATION).unwrap();
+    Operation { state, ..golden }
 }

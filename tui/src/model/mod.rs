@@ -2,8 +2,12 @@
 //! Pure: time comes in with every call, nothing is drawn, nothing is asked.
 
 pub mod histogram;
+pub mod mark;
+pub mod pages;
 pub mod ring;
+pub mod switching;
 pub mod text;
+pub mod warmup;
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -20,10 +24,14 @@ use tokio::time::{Duration, Instant};
 
 use self::{
     histogram::{Quantiles, Window},
+    mark::Mark,
+    pages::Pages,
     ring::Ring,
+    switching::Switching,
     text::clean,
+    warmup::Warmed,
 };
-use crate::source::{LinkReport, Sample, StreamItem, prom::Scrape};
+use crate::source::{LinkReport, Sample, StreamItem, page::PageItem, prom::Scrape};
 
 /// How much time the series keep.
 pub const RANGE: Duration = Duration::from_secs(15 * 60);
@@ -39,6 +47,9 @@ pub const STALE_AFTER: Duration = Duration::from_secs(5);
 
 /// Events that are kept.
 const MAX_EVENTS: usize = 2_000;
+
+/// Marks that are kept.
+const MAX_MARKS: usize = 500;
 
 /// State of the link to the daemon.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +103,8 @@ pub struct Series {
     pub depth: Ring,
     /// Resident bytes.
     pub rss: Ring,
+    /// Bytes in use by the program.
+    pub allocated: Ring,
     /// Share of reads answered by the cache.
     pub hit_rate: Ring,
 }
@@ -126,6 +139,14 @@ pub struct Model {
     pub events_lost: u64,
     /// Restarts of the daemon seen.
     pub restarts: u32,
+    /// What only one page shows.
+    pub pages: Pages,
+    /// The change of the cache strategy that is under way or ended last.
+    pub switching: Option<Switching>,
+    /// The last warm-up that was asked for here.
+    pub warmup: Vec<Warmed>,
+    /// Marks on the time axis, oldest first.
+    pub marks: VecDeque<Mark>,
     latency: Window,
     report: LinkReport,
     tries: u32,
@@ -142,12 +163,17 @@ impl Default for Model {
                 latency_p95: ring(),
                 depth: ring(),
                 rss: ring(),
+                allocated: ring(),
                 hit_rate: ring(),
             },
             rates: Rates::default(),
             events: VecDeque::new(),
             events_lost: 0,
             restarts: 0,
+            pages: Pages::default(),
+            switching: None,
+            warmup: Vec::new(),
+            marks: VecDeque::new(),
             latency: Window::new(LATENCY_WINDOW),
             report: LinkReport::Connecting,
             tries: 0,
@@ -186,6 +212,10 @@ impl Model {
         if previous.is_some() && same_daemon.is_none() {
             self.restarts += 1;
             self.latency.clear();
+            // Forecasts and operations are of the daemon that is gone.
+            self.pages = Pages::default();
+            self.switching = None;
+            self.warmup.clear();
         }
         self.rates = same_daemon.map_or_else(Rates::default, |previous| Rates::between(previous, &sample));
         if let Some(histogram) = sample.scrape.histogram(metrics::RECONCILIATION_DURATION) {
@@ -204,7 +234,25 @@ impl Model {
         self.series.latency_p95.push(at, recent);
         self.series.depth.push(at, sample.scrape.sum(metrics::WORKQUEUE_DEPTH));
         self.series.rss.push(at, memory(&sample.scrape, "rss"));
+        self.series.allocated.push(at, memory(&sample.scrape, "allocated"));
         self.series.hit_rate.push(at, sample.cache.hit_rate);
+        switching::take(&mut self.switching, at, sample.cache.operation.as_ref());
+    }
+
+    /// Takes what only one page shows.
+    pub fn page(&mut self, item: PageItem) {
+        self.pages.take(item);
+        if let Some(strategies) = self.pages.strategies.get() {
+            switching::record(&mut self.switching, &strategies.record);
+        }
+    }
+
+    /// Puts a mark on the time axis.
+    pub fn mark(&mut self, mark: Mark) {
+        self.marks.push_back(mark);
+        if self.marks.len() > MAX_MARKS {
+            self.marks.pop_front();
+        }
     }
 
     fn break_series(&mut self, at: Instant) {
@@ -212,6 +260,7 @@ impl Model {
             &mut self.series.latency_p95,
             &mut self.series.depth,
             &mut self.series.rss,
+            &mut self.series.allocated,
             &mut self.series.hit_rate,
         ] {
             ring.push(at, None);
@@ -235,6 +284,7 @@ impl Model {
                         self.seen.remove(&old);
                     }
                 }
+                self.note(&event);
                 if let Some(line) = line(&event) {
                     self.events.push_back(line);
                     if self.events.len() > MAX_EVENTS {
@@ -242,6 +292,30 @@ impl Model {
                     }
                 }
             }
+        }
+    }
+
+    /// Takes what an event tells about things that are shown beyond the list of events.
+    fn note(&mut self, event: &Event) {
+        if let Some(sample) = &self.sample
+            && let Some(mark) = mark::of(event, (sample.at, sample.status.now))
+        {
+            self.mark(mark);
+        }
+        match &event.payload {
+            Payload::CacheSwitch {
+                operation,
+                state,
+                kind: None,
+                ..
+            } => switching::event(&mut self.switching, operation, *state, &clean(&event.message)),
+            Payload::CacheWarmup {
+                kind,
+                result,
+                objects,
+                seconds,
+            } => warmup::end(&mut self.warmup, *kind, *result, *objects, *seconds),
+            _ => {}
         }
     }
 

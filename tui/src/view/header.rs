@@ -1,4 +1,4 @@
-//! The two rows above the panels, the verdict and the row of keys below them.
+//! The rows above the panels; the line about acts, the answer and the row of keys below them.
 
 use neo4j_operator_shared::goals::{Goal, GoalId, Verdict};
 use ratatui::{
@@ -7,9 +7,12 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{View, theme::Role};
+use super::{View, answer, theme::Role};
 use crate::{
-    app::actions::ACTIONS,
+    app::{
+        Page,
+        actions::{ACTIONS, Action},
+    },
     model::{Link, goal_name, text::fit},
     widget::{in_unit, seconds},
 };
@@ -29,7 +32,8 @@ pub fn title(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let (badge, role) = badge(view);
     let mut right = vec![Span::styled(badge, view.theme.style(role))];
     if let Some(sample) = sample {
-        let mode = if sample.status.read_only { "RO" } else { "RW" };
+        let read_only = view.app.read_only_reason().is_some();
+        let mode = if read_only { "READ-ONLY" } else { "RW" };
         let clock = sample.status.now.strftime("%H:%M:%S");
         right.push(view.span(
             format!(
@@ -130,26 +134,80 @@ fn goal_spans<'a>(view: &View<'a>, goal: &Goal, bound: bool) -> Vec<Span<'a>> {
     spans
 }
 
-/// The answer to the page's question.
-pub fn verdict(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
-    let text = format!(" {}", view.app.model.verdict(view.now));
-    frame.render_widget(
-        Line::from(Span::styled(
-            fit(&text, usize::from(area.width)),
-            view.theme.style(Role::Title),
-        )),
-        area,
-    );
-}
-
-/// Keys, from the action table.
-pub fn footer(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
+/// The pages there are, the open one in brackets.
+pub fn pages(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let mut spans = vec![Span::raw(" ")];
     for row in ACTIONS {
-        if let (Some(footer), Some(key)) = (row.footer, row.keys.first()) {
-            spans.push(Span::styled(key.name(), view.theme.style(Role::Title)));
-            spans.push(view.label(&format!(" {footer}  ")));
+        let (Action::Go(page), Some(key)) = (row.action, row.keys.first()) else {
+            continue;
+        };
+        let text = format!("{} {}", key.name(), page.title());
+        if page == view.app.page {
+            spans.push(Span::styled(format!("[{text}]"), view.theme.style(Role::Title)));
+        } else {
+            spans.push(view.label(&format!(" {text} ")));
         }
+        spans.push(Span::raw(" "));
+    }
+    let question = match view.app.page {
+        Page::Overview => "are all goals met?",
+        Page::Cache => "which strategy is best now, at what cost?",
+        Page::Memory => "a leak? what does a reclaim give?",
+    };
+    spans.push(view.label(&format!(" {question}")));
+    frame.render_widget(Line::from(spans), area);
+}
+
+/// The line about acts, if there is something to say; the answer to the page's question; keys.
+pub fn bottom(view: &View<'_>, frame: &mut Frame<'_>, notice: Rect, answer: Rect, keys: Rect) {
+    if let Some((bad, text)) = view.app.notice_line() {
+        let (mark, role) = if bad { ("!! ", Role::Bad) } else { (">> ", Role::Mark) };
+        let line = Line::from(vec![
+            Span::raw(" "),
+            Span::styled(mark, view.theme.style(role)),
+            Span::styled(
+                fit(&text, usize::from(notice.width).saturating_sub(4)),
+                view.theme.style(Role::Title),
+            ),
+        ]);
+        frame.render_widget(line, notice);
+    }
+    let text = format!(" {}", answer::of(view));
+    frame.render_widget(
+        Line::from(Span::styled(
+            fit(&text, usize::from(answer.width)),
+            view.theme.style(Role::Title),
+        )),
+        answer,
+    );
+    footer(view, frame, keys);
+}
+
+/// Rows that the line about acts takes.
+pub fn notice_rows(view: &View<'_>) -> u16 {
+    u16::from(view.app.notice_line().is_some())
+}
+
+/// Keys that do something here and now, from the action table, as many as fit. How to leave always fits.
+fn footer(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
+    let place = view.app.place();
+    let rows: Vec<_> = ACTIONS
+        .iter()
+        .filter(|row| row.scope.works_in(place) && view.app.offers(row))
+        .filter_map(|row| Some((row.keys.first()?.name(), row.footer?)))
+        .collect();
+    let width = |(key, text): &(String, &str)| key.chars().count() + text.chars().count() + 3;
+    let mut room = usize::from(area.width).saturating_sub(1);
+    let mut spans = vec![Span::raw(" ")];
+    for (index, row) in rows.iter().enumerate() {
+        let last = index + 1 == rows.len();
+        let kept = if last { 0 } else { rows.last().map_or(0, width) };
+        if width(row) + kept > room {
+            continue;
+        }
+        room -= width(row);
+        spans.push(Span::styled(row.0.clone(), view.theme.style(Role::Title)));
+        spans.push(view.label(&format!(" {}  ", row.1)));
     }
     frame.render_widget(Line::from(spans), area);
 }

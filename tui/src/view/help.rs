@@ -4,17 +4,21 @@ use ratatui::{
     Frame,
     layout::Rect,
     text::{Line, Span},
-    widgets::{Clear, Paragraph},
+    widgets::Paragraph,
 };
 
-use super::{View, theme::Role};
-use crate::app::actions::{ACTIONS, Scope};
+use super::{View, over, theme::Role};
+use crate::{
+    app::actions::{ACTIONS, Scope},
+    model::text::fit,
+};
 
-/// Draws the list over the page.
+/// Draws the keys of the page over it. What cannot be done now is not listed.
 pub fn draw(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
-    let lines: Vec<_> = ACTIONS
+    let place = Scope::On(view.app.page);
+    let mut lines: Vec<_> = ACTIONS
         .iter()
-        .filter(|row| row.scope != Scope::Help)
+        .filter(|row| row.scope.works_in(place) && view.app.offers(row))
         .map(|row| {
             let keys: Vec<_> = row.keys.iter().map(|key| key.name()).collect();
             Line::from(vec![
@@ -23,15 +27,11 @@ pub fn draw(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
             ])
         })
         .collect();
-    let height = (lines.len() as u16 + 2).min(area.height);
-    let width = 66.min(area.width);
-    let over = Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.y + (area.height - height) / 2,
-        width,
-        height,
-    };
-    frame.render_widget(Clear, over);
-    let inside = view.panel(frame, over, "Keys", "Esc closes");
+    if let Some(reason) = view.app.read_only_reason() {
+        let text = fit(&format!(" READ-ONLY: {reason}"), 76);
+        lines.push(Line::from(Span::styled(text, view.theme.style(Role::Warn))));
+    }
+    let size = (78, lines.len() as u16 + 2);
+    let inside = over(view, frame, area, size, "Keys of this page", "Esc closes");
     frame.render_widget(Paragraph::new(lines), inside);
 }

@@ -1,22 +1,29 @@
 //! The screen: `&App -> Buffer`. Nothing is computed here that a test of the model could not see.
 
+pub mod answer;
+pub mod cache;
+pub mod compact;
+pub mod dialog;
 pub mod header;
 pub mod help;
+pub mod history;
+pub mod memory;
 pub mod overview;
 pub mod panels;
+pub mod switcher;
 pub mod theme;
 
 use ratatui::{
     Frame,
     layout::Rect,
     text::{Line, Span},
-    widgets::{Block, Borders},
+    widgets::{Block, Borders, Clear, Paragraph},
 };
 use tokio::time::Instant;
 
 use self::theme::{Role, Theme};
 use crate::{
-    app::{App, Mode},
+    app::{App, Mode, Page},
     model::{Link, text::fit},
 };
 
@@ -44,15 +51,47 @@ pub fn draw(app: &App, now: Instant, theme: Theme, frame: &mut Frame<'_>) {
     let view = View { app, now, theme, stale };
     let area = frame.area();
     if area.width < MIN_COLUMNS || area.height < MIN_ROWS {
-        overview::compact(&view, frame, area);
+        compact::draw(&view, frame, area);
     } else {
-        overview::draw(&view, frame, area);
+        match app.page {
+            Page::Overview => overview::draw(&view, frame, area),
+            Page::Cache => cache::draw(&view, frame, area),
+            Page::Memory => memory::draw(&view, frame, area),
+        }
     }
     for mode in &app.modes {
         match mode {
             Mode::Help => help::draw(&view, frame, area),
+            Mode::History => history::draw(&view, frame, area),
+            Mode::Confirm(confirm) => dialog::draw(&view, confirm, frame, area),
         }
     }
+}
+
+/// Frames a panel that is made for the room that there is.
+pub fn put<'a>(
+    view: &View<'a>,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    make: impl FnOnce(usize, usize) -> panels::Panel<'a>,
+) {
+    let inside = area.height.saturating_sub(2);
+    let panel = make(usize::from(area.width.saturating_sub(2)), usize::from(inside));
+    let area = view.panel(frame, area, &panel.title, &panel.remark);
+    frame.render_widget(Paragraph::new(panel.lines), area);
+}
+
+/// Clears the middle of the screen for something that lies over the page, and frames it.
+pub fn over(view: &View<'_>, frame: &mut Frame<'_>, area: Rect, size: (u16, u16), title: &str, remark: &str) -> Rect {
+    let (width, height) = (size.0.min(area.width), size.1.min(area.height));
+    let over = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    };
+    frame.render_widget(Clear, over);
+    view.panel(frame, over, title, remark)
 }
 
 impl<'a> View<'a> {

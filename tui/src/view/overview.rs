@@ -4,14 +4,9 @@ use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
     text::Line,
-    widgets::Paragraph,
 };
 
-use super::{
-    View, header,
-    panels::{self, Panel},
-    theme::Role,
-};
+use super::{View, header, panels, put, theme::Role};
 use crate::{
     model::text::fit,
     widget::{count, percent, seconds},
@@ -28,19 +23,22 @@ pub fn draw(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let tall = area.height >= 34;
     let numbers = if tall { 6 } else { 5 };
     let most = if tall { 12 } else { 6 };
-    let [title, goals, first, second, table, events, verdict, footer] = Layout::vertical([
+    let [title, pages, goals, first, second, table, events, notice, verdict, keys] = Layout::vertical([
+        Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Length(numbers),
         Constraint::Length(numbers),
         Constraint::Length((clusters + 3).clamp(4, most)),
         Constraint::Min(3),
+        Constraint::Length(header::notice_rows(view)),
         Constraint::Length(1),
         Constraint::Length(1),
     ])
     .areas(area);
     let halves = |area| Layout::horizontal([Constraint::Percentage(50), Constraint::Percentage(50)]).areas::<2>(area);
     header::title(view, frame, title);
+    header::pages(view, frame, pages);
     header::goals(view, frame, goals);
     let [left, right] = halves(first);
     put(view, frame, left, |width, _| panels::latency(view, width));
@@ -52,21 +50,12 @@ pub fn draw(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
         panels::clusters(view, width, height)
     });
     put(view, frame, events, |width, height| panels::events(view, width, height));
-    header::verdict(view, frame, verdict);
-    header::footer(view, frame, footer);
+    header::bottom(view, frame, notice, verdict, keys);
 }
 
-fn put<'a>(view: &View<'a>, frame: &mut Frame<'_>, area: Rect, make: impl FnOnce(usize, usize) -> Panel<'a>) {
-    let inside = area.height.saturating_sub(2);
-    let panel = make(usize::from(area.width.saturating_sub(2)), usize::from(inside));
-    let area = view.panel(frame, area, &panel.title, &panel.remark);
-    frame.render_widget(Paragraph::new(panel.lines), area);
-}
-
-/// Draws into a terminal that is too small for panels: the same facts as a list, the most urgent first.
-pub fn compact(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
+/// The most urgent facts, for a terminal that is too small for panels.
+pub fn compact<'a>(view: &View<'a>, width: usize, height: usize) -> Vec<Line<'a>> {
     let model = &view.app.model;
-    let width = usize::from(area.width);
     let mut lines = Vec::new();
     if let Some(sample) = &model.sample {
         let latency = model.latency().map_or_else(|| "-".to_owned(), |q| seconds(q.p95));
@@ -76,25 +65,10 @@ pub fn compact(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
             view.value(fit(&format!("p95 {latency}  hit {hit}  queue {depth}"), width)),
         ));
         let waiting = sample.clusters.items.iter().filter(|cluster| !cluster.ready);
-        for cluster in waiting.take(usize::from(area.height)) {
+        for cluster in waiting.take(height) {
             let text = crate::model::text::clean(&format!("{}/{} {}", cluster.namespace, cluster.name, cluster.phase));
             lines.push(Line::from(view.span(fit(&text, width), Role::Warn)));
         }
     }
-    lines.push(Line::from(view.span(fit(&model.verdict(view.now), width), Role::Title)));
-    lines.push(Line::from(view.label(&fit(
-        &format!("terminal {}x{} is below 80x24: list shown", area.width, area.height),
-        width,
-    ))));
-    if area.height == 0 {
-        return;
-    }
-    let top = Rect { height: 1, ..area };
-    header::title(view, frame, top);
-    let rest = Rect {
-        y: area.y + 1,
-        height: area.height - 1,
-        ..area
-    };
-    frame.render_widget(Paragraph::new(lines), rest);
+    lines
 }

@@ -7,10 +7,24 @@ use ratatui::{Terminal, backend::TestBackend};
 use tokio::time::{Duration, Instant};
 
 use super::*;
+use crossterm::event::{Event as TermEvent, KeyCode, KeyEvent, KeyModifiers};
+use neo4j_operator_shared::{
+    events::{Event, Payload, Severity},
+    golden,
+    memory::Trigger,
+    switch::OperationState,
+};
+
 use crate::{
-    app::Msg,
+    app::{
+        Msg,
+        acts::{Answer, Answered, Refusal},
+    },
     model::fixture,
-    source::{LinkReport, StreamItem},
+    source::{
+        LinkReport, StreamItem,
+        page::{Fetched, PageItem},
+    },
 };
 
 fn screen(app: &App, now: Instant, width: u16, height: u16) -> String {
@@ -84,15 +98,198 @@ async fn without_colour_a_broken_goal_still_reads_otherwise() {
     assert!(text.contains("!! hit 76.4%") && text.contains("OK recon"), "{text}");
 }
 
+fn press(app: &mut App, code: KeyCode) {
+    let modifiers = KeyModifiers::NONE;
+    app.update(Msg::Term(TermEvent::Key(KeyEvent::new(code, modifiers))));
+}
+
+fn keys(app: &mut App, keys: &str) {
+    for key in keys.chars() {
+        press(app, KeyCode::Char(key));
+    }
+}
+
+/// On a page whose answers are there.
+fn on(page: char) -> (App, Instant) {
+    let (mut app, now) = live(Instant::now());
+    fixture::pages(&mut app.model, now);
+    keys(&mut app, &page.to_string());
+    (app, now)
+}
+
+fn both(name: &str, app: &App, now: Instant) {
+    insta::assert_snapshot!(format!("{name}_120x40"), screen(app, now, 120, 40));
+    insta::assert_snapshot!(format!("{name}_80x24"), screen(app, now, 80, 24));
+}
+
+/// Sends what the keys ask for and lets the daemon answer.
+fn answer(app: &mut App, now: Instant, result: Result<Answer, Refusal>) {
+    let id = app.sent;
+    app.update(Msg::Answered(Answered { id, at: now, result }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cache_page_idle_chosen_and_asked() {
+    let (mut app, now) = on('3');
+    both("cache_idle", &app, now);
+    keys(&mut app, "jd");
+    answer(
+        &mut app,
+        now,
+        Ok(Answer::Forecast(serde_json::from_str(golden::DRY_RUN).unwrap())),
+    );
+    both("cache_chosen", &app, now);
+    press(&mut app, KeyCode::Enter);
+    both("cache_confirm", &app, now);
+    insta::assert_snapshot!("cache_confirm_40x10", screen(&app, now, 40, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cache_page_of_one_kind() {
+    let (mut app, now) = on('3');
+    press(&mut app, KeyCode::Tab);
+    keys(&mut app, "s");
+    both("cache_kind", &app, now);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cache_page_while_a_change_runs_and_after_it_failed() {
+    let (mut app, now) = on('3');
+    keys(&mut app, "j");
+    press(&mut app, KeyCode::Enter);
+    press(&mut app, KeyCode::Tab);
+    press(&mut app, KeyCode::Enter);
+    answer(
+        &mut app,
+        now,
+        Ok(Answer::Switching(Box::new(fixture::operation(
+            OperationState::Preparing,
+        )))),
+    );
+    both("cache_running", &app, now);
+    let mut failed = fixture::operation(OperationState::RolledBack);
+    failed.reason = Some("pods: the watch did not begin: 403 Forbidden".into());
+    crate::model::switching::take(&mut app.model.switching, now, Some(&failed));
+    both("cache_rolled_back", &app, now);
+    insta::assert_snapshot!("cache_rolled_back_40x10", screen(&app, now, 40, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cache_page_history() {
+    let (mut app, now) = on('3');
+    keys(&mut app, "H");
+    both("cache_history", &app, now);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_a_daemon_that_refuses_is_old_or_gone() {
+    let (mut app, now) = on('3');
+    keys(&mut app, "w");
+    let refusal = Refusal {
+        code: Some(429),
+        detail: "the last one began 3 s ago".into(),
+        retry_after: Some(7),
+    };
+    answer(&mut app, now, Err(refusal));
+    insta::assert_snapshot!("cache_stale_80x24", screen(&app, now + Duration::from_secs(41), 80, 24));
+    app.read_only = true;
+    keys(&mut app, "w");
+    insta::assert_snapshot!("cache_read_only_80x24", screen(&app, now, 80, 24));
+    app.update(Msg::Page(PageItem::Strategies(now, Fetched::NotOffered)));
+    app.update(Msg::Page(PageItem::Memory(now, Fetched::NotOffered)));
+    insta::assert_snapshot!("cache_not_offered_80x24", screen(&app, now, 80, 24));
+    keys(&mut app, "4");
+    insta::assert_snapshot!("memory_not_offered_80x24", screen(&app, now, 80, 24));
+    let mut first = App::default();
+    keys(&mut first, "3");
+    insta::assert_snapshot!("cache_first_80x24", screen(&first, now, 80, 24));
+    keys(&mut first, "4");
+    insta::assert_snapshot!("memory_first_80x24", screen(&first, now, 80, 24));
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_page_after_a_reclaim_and_with_nothing_to_give_back() {
+    let (mut app, now) = on('4');
+    let event = Event {
+        payload: Payload::MemoryReclaim {
+            id: 3,
+            trigger: Trigger::Forced,
+            freed: 2_100_000,
+            returned: 14_000_000,
+            seconds: 0.006,
+        },
+        ..fixture::event(10, Severity::Info, "reclaimed")
+    };
+    app.update(Msg::Stream(StreamItem::Event(Some("b1-8".into()), Box::new(event))));
+    let ctrl_g = KeyEvent::new(KeyCode::Char('g'), KeyModifiers::CONTROL);
+    app.update(Msg::Term(TermEvent::Key(ctrl_g)));
+    answer(
+        &mut app,
+        now,
+        Ok(Answer::Reclaimed(serde_json::from_str(golden::RECLAIM).unwrap())),
+    );
+    both("memory_reclaimed", &app, now);
+    insta::assert_snapshot!("memory_40x10", screen(&app, now, 40, 10));
+    press(&mut app, KeyCode::Esc);
+    let mut memory: neo4j_operator_shared::memory::Memory = serde_json::from_str(golden::MEMORY).unwrap();
+    memory.expected = neo4j_operator_shared::memory::Expected::default();
+    app.update(Msg::Page(PageItem::Memory(now, Fetched::Got(Arc::new(memory)))));
+    insta::assert_snapshot!("memory_nothing_80x24", screen(&app, now, 80, 24));
+}
+
+/// The smallest screen that has panels shows every key of every page.
+#[tokio::test(start_paused = true)]
+async fn help_fits_every_page() {
+    for (page, last) in [
+        ('1', "q           quit"),
+        ('3', "q           quit"),
+        ('4', "q           quit"),
+    ] {
+        let (mut app, now) = on(page);
+        keys(&mut app, "?");
+        let text = screen(&app, now, 80, 24);
+        assert!(text.contains(last), "{text}");
+    }
+}
+
+/// The pages with any text and any number.
+fn pages_of(app: &mut App, now: Instant, text: &str, number: f64) {
+    fixture::pages(&mut app.model, now);
+    let mut strategies = app.model.pages.strategies.get().unwrap().clone();
+    for forecast in &mut strategies.forecasts {
+        forecast.verdict = text.to_owned();
+        forecast.memory.value = number;
+        forecast.api_rate.margin = number;
+        forecast.confidence = number;
+        forecast.warmup.value = number;
+    }
+    strategies.now.memory = Some(number);
+    strategies.record[0].operation.reason = Some(text.to_owned());
+    strategies.record[0].operation.id = text.to_owned();
+    let mut memory = app.model.pages.memory.get().unwrap().clone();
+    memory.owners[0].name = text.to_owned();
+    memory.reclaims[0].message = text.to_owned();
+    memory.pressure = Some(number);
+    app.update(Msg::Page(PageItem::Strategies(now, Fetched::Got(Arc::new(strategies)))));
+    app.update(Msg::Page(PageItem::Memory(now, Fetched::Got(Arc::new(memory)))));
+    let mut operation = fixture::operation(OperationState::Watching);
+    operation.id = text.to_owned();
+    operation.progress[0].trouble = Some(text.to_owned());
+    operation.seconds = number;
+    crate::model::switching::take(&mut app.model.switching, now, Some(&operation));
+    app.notice = Some(crate::app::acts::Notice::Switching);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn no_size_and_no_data_breaks_a_screen(
-        width in 1_u16..300,
-        height in 1_u16..100,
+        width in 1_u16..=140,
+        height in 1_u16..=50,
+        page in 0_usize..3,
+        over in 0_usize..4,
         text in "(?s).{0,60}",
         number in any::<f64>(),
-        help in any::<bool>(),
         back in 0_usize..20,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -110,9 +307,20 @@ proptest! {
             app.update(Msg::Stream(StreamItem::Event(None, Box::new(fixture::event(1, neo4j_operator_shared::events::Severity::Info, &text)))));
             app.events_back = back;
             app.clusters_from = back;
-            if help {
-                app.modes.push(Mode::Help);
+            pages_of(&mut app, now, &text, number);
+            app.page = Page::ALL[page];
+            match over {
+                1 => app.modes.push(Mode::Help),
+                2 => app.modes.push(Mode::History),
+                3 => {
+                    app.page = Page::Cache;
+                    app.cache.cursor = Some(back % 5);
+                    press(&mut app, KeyCode::Enter);
+                }
+                _ => app.cache.scope = Some(neo4j_operator_shared::Kind::Pod),
             }
+            app.reclaim = back;
+            app.cache.kind = back;
             let text = screen(&app, now, width, height);
             assert!(!text.chars().any(|char| char.is_control() && char != '\n'));
         });

@@ -13,6 +13,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::acts::Acts;
+
 pub const TOKEN: &str = "test-token";
 
 pub struct Daemon {
@@ -20,6 +22,8 @@ pub struct Daemon {
     stop: Arc<AtomicBool>,
     open: Arc<Mutex<Vec<TcpStream>>>,
     counts: Arc<Counts>,
+    /// What is asked of it, and how it answers.
+    pub acts: Arc<Acts>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -41,6 +45,8 @@ impl Daemon {
         let open = Arc::new(Mutex::new(Vec::new()));
         let counts = Arc::new(Counts::default());
         let counted = Arc::clone(&counts);
+        let acts = Arc::new(Acts::default());
+        let kept = Arc::clone(&acts);
         let (stopped, streams) = (Arc::clone(&stop), Arc::clone(&open));
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -49,8 +55,8 @@ impl Daemon {
                 }
                 let stream = stream.unwrap();
                 streams.lock().unwrap().push(stream.try_clone().unwrap());
-                let counts = Arc::clone(&counts);
-                std::thread::spawn(move || drop(serve(stream, address, boot_id, &counts)));
+                let (counts, acts) = (Arc::clone(&counts), Arc::clone(&acts));
+                std::thread::spawn(move || drop(serve(stream, address, boot_id, &counts, &acts)));
             }
         });
         Self {
@@ -58,6 +64,7 @@ impl Daemon {
             stop,
             open,
             counts: counted,
+            acts: kept,
             thread: Some(thread),
         }
     }
@@ -86,6 +93,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
+        self.acts.release();
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
@@ -96,7 +104,7 @@ impl Drop for Daemon {
     }
 }
 
-fn serve(stream: TcpStream, address: SocketAddr, boot_id: &str, counts: &Counts) -> std::io::Result<()> {
+fn serve(stream: TcpStream, address: SocketAddr, boot_id: &str, counts: &Counts, acts: &Acts) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut out = stream;
     loop {
@@ -106,6 +114,8 @@ fn serve(stream: TcpStream, address: SocketAddr, boot_id: &str, counts: &Counts)
         }
         let mut authorized = false;
         let mut last_event_id = None;
+        let mut length = 0;
+        let mut key = None;
         loop {
             let mut header = String::new();
             reader.read_line(&mut header)?;
@@ -114,11 +124,19 @@ fn serve(stream: TcpStream, address: SocketAddr, boot_id: &str, counts: &Counts)
                 break;
             }
             authorized |= header.eq_ignore_ascii_case(&format!("authorization: Bearer {TOKEN}"));
+            let lower = header.to_ascii_lowercase();
+            if let Some(value) = lower.strip_prefix("content-length: ") {
+                length = value.parse().unwrap();
+            }
+            key = lower.strip_prefix("idempotency-key: ").map(str::to_owned).or(key);
             last_event_id = header
                 .strip_prefix("last-event-id: ")
                 .map(str::to_owned)
                 .or(last_event_id);
         }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let method = request.split(' ').next().unwrap_or("GET");
         let path = request
             .split(' ')
             .nth(1)
@@ -126,6 +144,11 @@ fn serve(stream: TcpStream, address: SocketAddr, boot_id: &str, counts: &Counts)
             .split('?')
             .next()
             .unwrap_or("/");
+        if authorized && let Some(answer) = acts.answer(method, path, &String::from_utf8_lossy(&body), key.as_deref()) {
+            out.write_all(answer.as_bytes())?;
+            out.flush()?;
+            continue;
+        }
         let (code, kind, body) = match path {
             "/metrics" => {
                 let scrape = counts.scrapes.fetch_add(1, Ordering::SeqCst) + 1;
@@ -140,11 +163,6 @@ fn serve(stream: TcpStream, address: SocketAddr, boot_id: &str, counts: &Counts)
             ),
             "/v1/status" => ("200 OK", "application/json", status(address, boot_id).to_string()),
             "/v1/clusters" => ("200 OK", "application/json", clusters().to_string()),
-            "/v1/cache" => (
-                "200 OK",
-                "application/json",
-                json!({"strategy": "selective", "hitRate": 0.9, "objects": 12, "bytes": 3400, "kinds": []}).to_string(),
-            ),
             "/v1/events" => {
                 write!(
                     out,

@@ -1,8 +1,10 @@
 //! Black-box tests: neotop as a process under a pseudo-terminal, in front of a daemon that speaks HTTP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod acts;
 mod daemon;
 mod golden;
 mod once;
 mod pty;
 mod screen;
+mod writes;
