@@ -17,9 +17,11 @@ use crate::{
     app::App,
     cli::{Args, FailOn, Format},
     model::{Model, goal_name},
-    source::{LinkReport, Sample, StreamItem, discover, http::FetchError, http::Http, poll, sse},
-    view::{View, panels, panels::Panel, theme::Theme},
-    widget::in_unit,
+    source::{
+        LinkReport, Sample, StreamItem, discover, http, http::FetchError, http::Http, page, page::PageItem, poll, sse,
+    },
+    view::{View, answer, panels, panels::Panel, theme::Theme},
+    widget::{bytes, in_unit},
 };
 
 /// Width that the report is written for.
@@ -76,6 +78,9 @@ async fn report(args: &Args) -> Result<(String, bool), FetchError> {
     tokio::time::sleep_until(until).await;
     let second = Arc::new(poll::sample(&http, &target).await?);
     app.model.link(LinkReport::Up(Arc::clone(&second)));
+    // A daemon of an older version does not know this question; the report then has no such part.
+    let memory = page::fetch(&target, "/v1/memory", http::TIMEOUT).await;
+    app.model.page(PageItem::Memory(Instant::now(), memory));
     let broken = second.status.goals.iter().any(|goal| goal.verdict == Verdict::Broken);
     let text = match args.format {
         Format::Text => text(&app, &second),
@@ -127,6 +132,15 @@ fn text(app: &App, sample: &Sample) -> String {
     ] {
         out.push(plain(&panel));
     }
+    if let Some(memory) = app.model.pages.memory.get() {
+        out.push(format!(
+            "\nReclaim\n  limit {}, level {} {}; a reclaim would give back {}",
+            bytes(memory.limit as f64),
+            memory.level,
+            answer::level(memory.level),
+            answer::expected(memory)
+        ));
+    }
     out.push(format!("\n{}", app.model.verdict(view.now)));
     out.join("\n")
 }
@@ -156,6 +170,8 @@ struct Report<'a> {
     status: &'a neo4j_operator_shared::status::Status,
     clusters: &'a neo4j_operator_shared::clusters::ClusterList,
     cache: &'a neo4j_operator_shared::cache::Cache,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<&'a neo4j_operator_shared::memory::Memory>,
     latency: Option<Latency>,
     events: usize,
     verdict: String,
@@ -175,6 +191,7 @@ fn json(app: &App, sample: &Sample) -> String {
         status: &sample.status,
         clusters: &sample.clusters,
         cache: &sample.cache,
+        memory: app.model.pages.memory.get(),
         latency: app.model.latency().map(|q| Latency {
             count: q.count,
             p50_seconds: q.p50,
@@ -195,13 +212,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_report_holds_every_panel_with_its_data() {
         let start = Instant::now();
-        let app = App {
+        let mut app = App {
             model: fixture::live(start),
             ..App::default()
         };
+        fixture::pages(&mut app.model, start);
         let sample = fixture::sample(start, 29);
         insta::assert_snapshot!("once", text(&app, &sample));
         let value: serde_json::Value = serde_json::from_str(&json(&app, &sample)).unwrap();
+        assert_eq!(value["memory"]["limit"], 500_000_000);
         assert_eq!(value["clusters"]["items"].as_array().map(Vec::len), Some(2));
     }
 }

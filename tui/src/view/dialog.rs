@@ -59,6 +59,12 @@ fn body<'a>(view: &View<'a>, confirm: &Confirm, width: usize) -> Vec<Line<'a>> {
     } else {
         (format!("!! forecast to break: {}", broken.join(", ")), Role::Bad)
     };
+    // The daemon forecasts costs and goals of all kinds together.
+    let all = if confirm.request.kinds.is_some() {
+        "for all kinds: "
+    } else {
+        ""
+    };
     let undo = if confirm.request.rollback_after.is_some() {
         "[x] goes back by itself within 5 min if a goal breaks   (b: off)"
     } else {
@@ -74,10 +80,10 @@ fn body<'a>(view: &View<'a>, confirm: &Confirm, width: usize) -> Vec<Line<'a>> {
         ),
         row("of", &of, Role::Text),
         row("predicted", &predicted(view, confirm), Role::Text),
-        row("costs", &costs(forecast), Role::Text),
+        row("costs", &format!("{all}{}", costs(forecast)), Role::Text),
         row("sure", &sure(forecast), Role::Text),
         row("risk", &risk, role),
-        row("verdict", &clean(&forecast.verdict), Role::Text),
+        row("verdict", &format!("{all}{}", clean(&forecast.verdict)), Role::Text),
         row("undo", undo, Role::Text),
         row("sends", &sends, Role::Muted),
         Line::default(),

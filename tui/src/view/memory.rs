@@ -197,11 +197,16 @@ fn reclaims<'a>(view: &View<'a>, width: usize, height: usize) -> Panel<'a> {
     let Some(memory) = report(view) else {
         return missing(view, "Reclaims", width);
     };
+    let wide = width >= 55;
     let mut lines = vec![Line::from(view.label(&fit(
-        &format!(
-            "   {:<4}{:<9}{:<9}{:>15}  {:>6} {:>6}",
-            "#", "time", "trigger", "rss", "back", "took"
-        ),
+        &if wide {
+            format!(
+                "   {:<4}{:<9}{:<9}{:>15}  {:>6} {:>6}",
+                "#", "time", "trigger", "rss", "back", "took"
+            )
+        } else {
+            format!("   {:<4}{:<9}{:<9}{:>6} {:>6}", "#", "time", "trigger", "back", "took")
+        },
         width,
     )))];
     let rows = height.saturating_sub(1).max(1);
@@ -216,12 +221,16 @@ fn reclaims<'a>(view: &View<'a>, width: usize, height: usize) -> Panel<'a> {
             _ => "-".to_owned(),
         };
         let mark = if index == chosen { '>' } else { ' ' };
+        let sizes = if wide {
+            format!("{:>15}  ", format!("{} → {}", text(before), text(after)))
+        } else {
+            String::new()
+        };
         let line = format!(
-            " {mark} {:<4}{:<9}{:<9}{:>15}  {back:>6} {:>6}",
+            " {mark} {:<4}{:<9}{:<9}{sizes}{back:>6} {:>6}",
             reclaim.id,
             reclaim.time.strftime("%H:%M:%S").to_string(),
             reclaim.trigger.as_str(),
-            format!("{} → {}", text(before), text(after)),
             seconds(reclaim.seconds),
         );
         let role = if index == chosen { Role::Title } else { Role::Text };
@@ -312,13 +321,18 @@ fn owners<'a>(view: &View<'a>, width: usize, height: usize) -> Panel<'a> {
         rows.push(("not accounted for".to_owned(), whole - held, false));
     }
     let cells = width.saturating_sub(43).min(16);
+    let named = if cells > 0 { 18 } else { 14 };
     let lines = rows.iter().take(height).map(|(name, owned, droppable)| {
         let share = *owned as f64 / whole.max(1) as f64;
         Line::from(vec![
-            view.label(&format!(" {:<18}", fit(name, 17))),
+            view.label(&format!(" {:<named$}", fit(name, named - 1))),
             view.value(format!("{:>6}", bytes(*owned as f64))),
             view.span(format!(" {:>6} {}", percent(share), bar(share, cells)), Role::Mark),
-            view.label(if *droppable { " droppable" } else { "" }),
+            view.label(match droppable {
+                true if width >= 44 => " droppable",
+                true => "drop",
+                false => "",
+            }),
         ])
     });
     Panel {
@@ -336,13 +350,13 @@ fn allocator<'a>(view: &View<'a>, width: usize, height: usize) -> Panel<'a> {
     let text = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| bytes(value as f64));
     let mut lines = vec![
         format!(
-            " in use {}  active {}  resident {}  own {}",
+            " in use {}  resident {}  active {}  own {}",
             text(sizes.allocated),
-            text(sizes.active),
             text(sizes.resident),
+            text(sizes.active),
             text(sizes.metadata)
         ),
-        format!(" retained {}: address space, not memory", text(sizes.retained)),
+        format!(" retained {} (address space only)", text(sizes.retained)),
         " these figures overlap: they do not add up".to_owned(),
     ];
     if let Some(group) = &memory.cgroup {

@@ -106,11 +106,11 @@ fn head<'a>(view: &View<'a>, width: usize) -> Line<'a> {
             "strategy", "keeps", "objects", "bytes", "hit", "api/s", "of all kinds"
         ),
         (false, true) => format!(
-            "   {:<10}{:<20}{:<20}{:<18}{:<21}{:<12}{:<5}{}",
+            "   {:<10}{:<18}{:<19}{:<17}{:<21}{:<12}{:<5}{}",
             "strategy", "hit now → then", "memory", "api/s", "p99 reconcile", "warm-up", "sure", "goals"
         ),
         (false, false) => format!(
-            "   {:<10}{:<11}{:<14}{:<12}{:<8}{:<6}{:<5}{}",
+            "   {:<10}{:<11}{:<13}{:<12}{:<7}{:<6}{:<5}{}",
             "strategy", "hit then", "memory", "api/s", "p99", "warm", "sure", "goals"
         ),
     };
@@ -140,7 +140,8 @@ fn row<'a>(view: &View<'a>, index: usize, wanted: Wanted, width: usize) -> Line<
     let (goals, role) = if broken.is_empty() {
         ("meets all".to_owned(), Role::Ok)
     } else {
-        (format!("breaks {}", broken.join(" ")), Role::Bad)
+        let (few, many) = (broken.join(" "), format!("{} goals", broken.len()));
+        (format!("breaks {}", if few.len() > 4 { many } else { few }), Role::Bad)
     };
     if let Some(kind) = app.cache.scope {
         let part = forecast.kinds.iter().find(|part| part.kind == kind);
@@ -170,7 +171,7 @@ fn row<'a>(view: &View<'a>, index: usize, wanted: Wanted, width: usize) -> Line<
         .map(|all| &all.now)
         .filter(|_| wide && !runs);
     let cells = cells(now, forecast);
-    let widths = if wide { [20, 20, 18, 21, 12] } else { [11, 14, 12, 8, 6] };
+    let widths = if wide { [18, 19, 17, 21, 12] } else { [11, 13, 12, 7, 6] };
     let breaks = |goals: &[GoalId]| forecast.broken.iter().any(|goal| goals.contains(goal));
     let marked = [
         (cells.hit, breaks(&[GoalId::HitRate])),
@@ -193,7 +194,7 @@ fn row<'a>(view: &View<'a>, index: usize, wanted: Wanted, width: usize) -> Line<
         spans.push(Span::raw(" ".repeat(gap)));
     }
     spans.push(view.span(format!("{:<5}", percent(forecast.confidence)), Role::Text));
-    spans.push(view.span(fit(&goals, width.saturating_sub(if wide { 109 } else { 69 })), role));
+    spans.push(view.span(fit(&goals, width.saturating_sub(if wide { 105 } else { 67 })), role));
     Line::from(spans)
 }
 
