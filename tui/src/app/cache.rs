@@ -51,8 +51,8 @@ pub struct Confirm {
     pub request: SwitchRequest,
     /// The strategy now.
     pub from: Strategy,
-    /// What is forecast.
-    pub forecast: Box<Forecast>,
+    /// What is forecast; a daemon that has observed too little forecasts nothing.
+    pub forecast: Option<Box<Forecast>>,
     /// Whether Enter confirms; at first it cancels.
     pub yes: bool,
 }
@@ -184,16 +184,17 @@ impl App {
             )));
             return draw;
         }
-        let Some(forecast) = self.forecast(request.strategy) else {
-            let why = match self.model.pages.strategies.trouble() {
+        let strategies = &self.model.pages.strategies;
+        if strategies.get().is_none() {
+            let why = match strategies.trouble() {
                 Some(Trouble::NotOffered) => "this daemon offers no switch",
                 Some(Trouble::Failed(_)) => "the forecast could not be read; C-r asks again",
                 None => "the forecast is not there yet",
             };
             self.notice = Some(Notice::bad(why));
             return draw;
-        };
-        let forecast = Box::new(forecast.clone());
+        }
+        let forecast = self.forecast(request.strategy).cloned().map(Box::new);
         self.modes.push(Mode::Confirm(Box::new(Confirm {
             request,
             from,

@@ -198,3 +198,17 @@ async fn an_answer_is_shown_even_while_the_screen_stands_still() {
         (true, "reclaim refused (429): too soon; try again in 7 s".to_owned())
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_forecasts_nothing_can_still_be_switched_after_a_question() {
+    let mut app = ready(Page::Cache);
+    let mut strategies = app.model.pages.strategies.get().unwrap().clone();
+    strategies.forecasts.clear();
+    let fetched = crate::source::page::Fetched::Got(strategies.into());
+    app.update(Msg::Page(PageItem::Strategies(Instant::now(), fetched)));
+    press(&mut app, KeyCode::Char('j'));
+    press(&mut app, KeyCode::Enter);
+    assert!(matches!(app.modes.last(), Some(Mode::Confirm(confirm)) if confirm.forecast.is_none()));
+    press(&mut app, KeyCode::Tab);
+    assert!(matches!(sent(&press(&mut app, KeyCode::Enter))[..], [Act::Switch(_)]));
+}

@@ -48,17 +48,10 @@ fn body<'a>(view: &View<'a>, confirm: &Confirm, width: usize) -> Vec<Line<'a>> {
             Span::styled(fit(text, width.saturating_sub(12)), view.theme.style(role)),
         ])
     };
-    let forecast = &confirm.forecast;
     let of = confirm.request.kinds.as_ref().map_or_else(
         || "every kind without a strategy of its own".to_owned(),
         |kinds| kinds.iter().map(|kind| kind.plural()).collect::<Vec<_>>().join(", "),
     );
-    let broken: Vec<_> = forecast.broken.iter().map(|goal| goal_name(*goal)).collect();
-    let (risk, role) = if broken.is_empty() {
-        ("no goal is forecast to break".to_owned(), Role::Ok)
-    } else {
-        (format!("!! forecast to break: {}", broken.join(", ")), Role::Bad)
-    };
     // The daemon forecasts costs and goals of all kinds together.
     let all = if confirm.request.kinds.is_some() {
         "for all kinds: "
@@ -72,27 +65,40 @@ fn body<'a>(view: &View<'a>, confirm: &Confirm, width: usize) -> Vec<Line<'a>> {
     };
     let wire = control::wire(&Act::Switch(confirm.request.clone()));
     let sends = format!("{} {} {}", wire.method, wire.path, wire.body.unwrap_or_default());
-    vec![
-        row(
-            "change",
-            &format!("{} → {}", confirm.from, confirm.request.strategy),
-            Role::Title,
-        ),
-        row("of", &of, Role::Text),
-        row("predicted", &predicted(view, confirm), Role::Text),
-        row("costs", &format!("{all}{}", costs(forecast)), Role::Text),
-        row("sure", &sure(forecast), Role::Text),
-        row("risk", &risk, role),
-        row("verdict", &format!("{all}{}", clean(&forecast.verdict)), Role::Text),
+    let change = format!("{} → {}", confirm.from, confirm.request.strategy);
+    let mut rows = vec![row("change", &change, Role::Title), row("of", &of, Role::Text)];
+    match &confirm.forecast {
+        None => {
+            let text = "!! nothing is forecast: the daemon has observed too little";
+            rows.push(row("risk", text, Role::Bad));
+        }
+        Some(forecast) => {
+            let broken: Vec<_> = forecast.broken.iter().map(|goal| goal_name(*goal)).collect();
+            let (risk, role) = if broken.is_empty() {
+                ("no goal is forecast to break".to_owned(), Role::Ok)
+            } else {
+                (format!("!! forecast to break: {}", broken.join(", ")), Role::Bad)
+            };
+            let verdict = format!("{all}{}", clean(&forecast.verdict));
+            rows.extend([
+                row("predicted", &predicted(view, confirm, forecast), Role::Text),
+                row("costs", &format!("{all}{}", costs(forecast)), Role::Text),
+                row("sure", &sure(forecast), Role::Text),
+                row("risk", &risk, role),
+                row("verdict", &verdict, Role::Text),
+            ]);
+        }
+    }
+    rows.extend([
         row("undo", undo, Role::Text),
         row("sends", &sends, Role::Muted),
         Line::default(),
-    ]
+    ]);
+    rows
 }
 
 /// Hit rate, memory, requests and p99: of one kind what is forecast of it.
-fn predicted(view: &View<'_>, confirm: &Confirm) -> String {
-    let forecast = &confirm.forecast;
+fn predicted(view: &View<'_>, confirm: &Confirm, forecast: &Forecast) -> String {
     if let Some(kinds) = &confirm.request.kinds {
         let part = forecast.kinds.iter().find(|part| kinds.contains(&part.kind));
         return part.map_or_else(
