@@ -1,7 +1,5 @@
 //! `GET /v1/reconciles`: the flight recorder.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{Kind, Timestamp, clusters::PlannedAction};
@@ -65,9 +63,9 @@ pub struct Reconcile {
     pub phases: Vec<PhaseSeconds>,
     /// Requests to the API server, by verb and resource.
     pub api_requests: Vec<ApiRequests>,
-    /// Reads by who answered them: `cache`, `live`, `fallback` or `bypass`.
+    /// Reads of objects, by kind and by who answered them.
     #[serde(default)]
-    pub reads: BTreeMap<String, u32>,
+    pub reads: Vec<ObjectReads>,
     /// What was planned and how each action ended.
     pub actions: Vec<PlannedAction>,
     /// How it ended.
@@ -84,6 +82,20 @@ pub struct Reconcile {
 }
 
 /// Time of one phase.
+/// Reads of one kind in a reconcile that were answered alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectReads {
+    /// The kind.
+    pub kind: Kind,
+    /// `get` or `list`.
+    pub verb: String,
+    /// `cache`, `live`, `fallback` or `bypass`.
+    pub source: String,
+    /// How many.
+    pub count: u32,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhaseSeconds {

@@ -294,7 +294,7 @@ impl Router {
         requests: &Requests,
     ) -> Result<Option<Arc<V>>, ReadError> {
         let answer = self.read(namespace, name, requests).await?;
-        requests.read(answer.freshness.source);
+        requests.read(V::KIND, "get", answer.freshness.source);
         Ok(answer.value)
     }
 
@@ -306,7 +306,7 @@ impl Router {
         requests: &Requests,
     ) -> Result<Vec<Arc<V>>, ReadError> {
         let answer = self.read_list(namespace, select, requests).await?;
-        requests.read(answer.freshness.source);
+        requests.read(V::KIND, "list", answer.freshness.source);
         Ok(answer.value)
     }
 
@@ -321,7 +321,7 @@ impl Router {
             Some(source) => source.bypass(&self.inner.live, namespace, name, requests).await,
             None => self.inner.live.get(namespace, name, requests).await,
         }
-        .inspect(|_| requests.read(ReadSource::Bypass))
+        .inspect(|_| requests.read(V::KIND, "get", ReadSource::Bypass))
     }
 
     /// Lists past every cache.
@@ -336,7 +336,7 @@ impl Router {
             None => self.inner.live.list(namespace, select, requests).await,
         }
         .map(|(objects, _)| objects)
-        .inspect(|_| requests.read(ReadSource::Bypass))
+        .inspect(|_| requests.read(V::KIND, "list", ReadSource::Bypass))
     }
 
     /// A custom resource.

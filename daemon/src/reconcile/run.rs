@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use neo4j_operator_shared::{
     Kind,
     clusters::{ActionResult, PlannedAction},
-    reconciles::{ApiRequests, Outcome, PhaseSeconds, Reconcile},
+    reconciles::{ApiRequests, ObjectReads, Outcome, PhaseSeconds, Reconcile},
 };
 use tokio::time::Instant;
 
@@ -55,7 +55,7 @@ pub struct Requests(Arc<Mutex<Counted>>);
 #[derive(Debug, Default)]
 struct Counted {
     requests: BTreeMap<(&'static str, String), u32>,
-    reads: BTreeMap<ReadSource, u32>,
+    reads: BTreeMap<(Kind, &'static str, ReadSource), u32>,
 }
 
 impl Requests {
@@ -68,9 +68,9 @@ impl Requests {
         *self.lock().requests.entry((verb, resource.to_owned())).or_default() += 1;
     }
 
-    /// Counts one read by who answered it.
-    pub fn read(&self, source: ReadSource) {
-        *self.lock().reads.entry(source).or_default() += 1;
+    /// Counts one read, `get` or `list`, by who answered it.
+    pub fn read(&self, kind: Kind, verb: &'static str, source: ReadSource) {
+        *self.lock().reads.entry((kind, verb, source)).or_default() += 1;
     }
 
     /// Requests so far.
@@ -78,12 +78,17 @@ impl Requests {
         self.lock().requests.values().sum()
     }
 
-    /// Reads so far, by who answered them.
-    pub fn reads(&self) -> BTreeMap<String, u32> {
+    /// Reads so far.
+    pub fn reads(&self) -> Vec<ObjectReads> {
         let counted = self.lock();
         let reads = counted.reads.iter();
         reads
-            .map(|(source, count)| (source.as_str().to_owned(), *count))
+            .map(|((kind, verb, source), count)| ObjectReads {
+                kind: *kind,
+                verb: (*verb).to_owned(),
+                source: source.as_str().to_owned(),
+                count: *count,
+            })
             .collect()
     }
 
@@ -128,7 +133,7 @@ impl Run {
                 seconds: 0.0,
                 phases: Vec::new(),
                 api_requests: Vec::new(),
-                reads: BTreeMap::new(),
+                reads: Vec::new(),
                 actions: Vec::new(),
                 outcome: Outcome::Skipped,
                 error_type: None,

@@ -159,7 +159,7 @@ fn weight(record: &Reconcile) -> usize {
         + record.error.as_ref().map_or(0, String::len)
         + record.phases.len() * 64
         + record.api_requests.len() * 96
-        + record.reads.len() * 64
+        + record.reads.len() * 72
         + actions
 }
 
@@ -181,7 +181,7 @@ mod tests {
             seconds,
             phases: Vec::new(),
             api_requests: Vec::new(),
-            reads: std::collections::BTreeMap::new(),
+            reads: Vec::new(),
             actions: Vec::new(),
             outcome: if error.is_some() {
                 Outcome::Failed
