@@ -1,10 +1,9 @@
 //! What the control API can ask of the cache, carried out by the router.
 
-use futures::future::{BoxFuture, ready};
+use futures::future::BoxFuture;
 use neo4j_operator_shared::{
-    Span,
     cache::{WarmupRequest, Warmups},
-    switch::{By, Measured, Operation, Strategies, SwitchRequest},
+    switch::{By, Operation, Strategies, SwitchRequest},
 };
 
 use crate::{
@@ -32,19 +31,19 @@ impl From<Refused> for Refusal {
             Refused::TooSoon { wait, .. } => Self::TooSoon { wait, detail },
             Refused::Unfit(_) => Self::Bad(detail),
             Refused::Unknown(_) => Self::Unknown(detail),
-            Refused::Over { .. } => Self::Conflict(detail),
+            Refused::Over { .. } | Refused::TooLarge(_) => Self::Conflict(detail),
         }
     }
 }
 
 impl Acts for CacheActs {
     fn switch(&self, request: SwitchRequest) -> BoxFuture<'_, Result<SwitchAnswer, Refusal>> {
-        if request.dry_run {
-            let refusal = Refusal::NotYet("there are no forecasts yet".to_owned());
-            return Box::pin(ready(Err(refusal)));
-        }
-        let begun = self.cache.switch(&request, By::User);
-        Box::pin(ready(begun.map(SwitchAnswer::Started).map_err(Into::into)))
+        Box::pin(async move {
+            if request.dry_run {
+                return Ok(SwitchAnswer::Forecast(self.cache.dry_run(&request).await?));
+            }
+            Ok(SwitchAnswer::Started(self.cache.switch(&request, By::User).await?))
+        })
     }
 
     fn cancel(&self, id: &str) -> Result<Operation, Refusal> {
@@ -55,18 +54,7 @@ impl Acts for CacheActs {
         Ok(self.cache.warm(request.kinds.as_deref()))
     }
 
-    fn strategies(&self) -> BoxFuture<'_, Strategies> {
-        let snapshot = self.cache.snapshot();
-        Box::pin(ready(Strategies {
-            current: snapshot.strategy,
-            observed: Span::default(),
-            reads: 0,
-            now: Measured::default(),
-            forecasts: Vec::new(),
-            operation: snapshot.operation,
-            record: Vec::new(),
-            errors: Vec::new(),
-            choices: Vec::new(),
-        }))
+    fn strategies(&self) -> BoxFuture<'_, Result<Strategies, Refusal>> {
+        Box::pin(async { Ok(self.cache.strategies().await?) })
     }
 }

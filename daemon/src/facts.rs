@@ -7,12 +7,12 @@ use std::sync::{
 
 use futures::future::BoxFuture;
 use neo4j_operator_shared::{
-    Kind, Span, Strategy,
+    Kind, Strategy,
     cache::{Cache, WarmupRequest, Warmups},
     clusters::Cluster,
     memory::Memory,
     status::Listeners,
-    switch::{Measured, Operation, Strategies, SwitchRequest},
+    switch::{Operation, QuantityError, Strategies, SwitchRequest},
     watches::WatchList,
 };
 
@@ -126,6 +126,10 @@ impl Facts for LiveFacts {
         self.memory.memory()
     }
 
+    fn cache_errors(&self) -> Vec<QuantityError> {
+        self.cache.get().map(Router::errors).unwrap_or_default()
+    }
+
     fn watches(&self) -> WatchList {
         self.cache.get().map(Router::watches).unwrap_or_default()
     }
@@ -186,20 +190,10 @@ impl Acts for LiveFacts {
         self.acts()?.warm_up(request)
     }
 
-    fn strategies(&self) -> BoxFuture<'_, Strategies> {
+    fn strategies(&self) -> BoxFuture<'_, Result<Strategies, Refusal>> {
         match self.acts() {
             Ok(acts) => acts.strategies(),
-            Err(_) => Box::pin(std::future::ready(Strategies {
-                current: self.strategy,
-                observed: Span::default(),
-                reads: 0,
-                now: Measured::default(),
-                forecasts: Vec::new(),
-                operation: None,
-                record: Vec::new(),
-                errors: Vec::new(),
-                choices: Vec::new(),
-            })),
+            Err(refusal) => Box::pin(std::future::ready(Err(refusal))),
         }
     }
 }

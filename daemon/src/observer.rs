@@ -8,7 +8,7 @@ use neo4j_operator_shared::{
     cache::WarmupResult,
     events::{Event, Payload, Severity},
     reconciles::Reconcile,
-    switch::{Measured, Operation, OperationState},
+    switch::{Choice, Measured, Operation, OperationState},
 };
 
 use crate::{
@@ -16,8 +16,11 @@ use crate::{
     kube::client::{ApiCall, ApiObserver},
     memory::Manager,
     reconcile::{BoardObserver, worker::RunObserver},
-    telemetry::Telemetry,
+    telemetry::{Telemetry, recorder::Query},
 };
+
+/// Reconciles that forecasts look at.
+const RECONCILES: usize = 512;
 
 /// Passes on what happens.
 pub struct Observer {
@@ -159,6 +162,10 @@ impl CacheObserver for Observer {
         self.telemetry.cache.refused(from, to);
     }
 
+    fn chosen(&self, choice: &Choice) {
+        tracing::info!(kind = %choice.kind, from = %choice.from, to = %choice.to, acted = choice.acted, "adaptive: {}", choice.reason);
+    }
+
     fn freed(&self) {
         self.memory.after_switch();
     }
@@ -167,9 +174,26 @@ impl CacheObserver for Observer {
         self.telemetry.measured()
     }
 
-    fn over_budget(&self) -> bool {
-        // None if the size of the process is not known.
-        self.memory.room() == Some(0)
+    fn requests(&self) -> u64 {
+        self.telemetry.requests()
+    }
+
+    fn reconciles(&self) -> Vec<Reconcile> {
+        self.telemetry
+            .recorder
+            .list(&Query {
+                limit: Some(RECONCILES),
+                ..Query::default()
+            })
+            .items
+    }
+
+    fn room(&self) -> Option<u64> {
+        self.memory.room()
+    }
+
+    fn level(&self) -> u8 {
+        *self.memory.level().borrow()
     }
 }
 

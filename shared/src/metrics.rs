@@ -62,6 +62,8 @@ names! {
     CACHE_STRATEGY_SWITCHES = "neo4j_operator_cache_strategy_switches_total";
     /// Histogram: from, to.
     CACHE_STRATEGY_SWITCH_DURATION = "neo4j_operator_cache_strategy_switch_duration_seconds";
+    /// Gauge: quantity.
+    CACHE_PREDICTION_ERROR = "neo4j_operator_cache_prediction_error_ratio";
     /// Counter: `resource_type`, reason.
     CACHE_EVICTIONS = "neo4j_operator_cache_evictions_total";
     /// Counter: `resource_type`, result.

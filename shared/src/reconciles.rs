@@ -81,7 +81,6 @@ pub struct Reconcile {
     pub next_run: Option<Timestamp>,
 }
 
-/// Time of one phase.
 /// Reads of one kind in a reconcile that were answered alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -96,6 +95,7 @@ pub struct ObjectReads {
     pub count: u32,
 }
 
+/// Time of one phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhaseSeconds {

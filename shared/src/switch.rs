@@ -28,6 +28,9 @@ pub struct Strategies {
     pub record: Vec<SwitchRecord>,
     /// Mean relative error of past forecasts, of those quantities that could be compared.
     pub errors: Vec<QuantityError>,
+    /// What would make the cache answer more reads, one line per kind where there is something to say.
+    #[serde(default)]
+    pub advice: Vec<String>,
     /// What `adaptive` decided of late, the newest first; empty while it is not in force.
     #[serde(default)]
     pub choices: Vec<Choice>,

@@ -3,13 +3,6 @@
 //!
 //! Counters only, no lock: a read pays for about ten atomic additions, most of them to lines that no other
 //! kind touches.
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the sources count by operation, and forecasts read it, with the switch"
-    )
-)]
 
 use std::{
     collections::BTreeMap,

@@ -9,8 +9,8 @@
 //! that says which backing each kind has, and a change of it, whoever wants it ([`switch`], [`lazy`]), [`fill`]s
 //! another backing beside the one that is read and then swaps the two ([`source`], [`table`]).
 
-#[cfg_attr(not(test), expect(dead_code, reason = "called with the switch of strategies"))]
 mod adaptive;
+mod adviser;
 mod answer;
 mod backing;
 mod counts;
@@ -19,7 +19,6 @@ mod decoded;
 mod fill;
 mod filter;
 mod follow;
-#[cfg_attr(not(test), expect(dead_code, reason = "called with the switch of strategies"))]
 mod forecast;
 mod lazy;
 mod live;
@@ -29,7 +28,6 @@ mod packed;
 mod pod;
 mod policy;
 mod pump;
-#[cfg_attr(not(test), expect(dead_code, reason = "called with the switch of strategies"))]
 mod record;
 mod router;
 mod select;

@@ -7,7 +7,7 @@ use neo4j_operator_crds::{Neo4jBackup, Neo4jDatabase, Neo4jEnterpriseCluster};
 use neo4j_operator_shared::{
     Kind, Strategy,
     cache::{Cache, KindCache, KindWarmup, WarmupState, Warmups},
-    switch::{By, Operation, SwitchRequest},
+    switch::{By, DryRun, Operation, QuantityError, Strategies, SwitchRequest},
     watches::WatchList,
 };
 use tokio::sync::{Semaphore, mpsc};
@@ -16,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     CacheObserver, ConfigMapView, CronJobView, JobView, PdbView, PodView, PvcView, SecretMeta, ServiceAccountView,
     ServiceView, StatefulSetView,
+    adviser::Adviser,
     answer::{Answer, ReadSource},
     backing::{Ground, Keep, settled, synced},
     custom::{Custom, CustomKind},
@@ -73,6 +74,7 @@ struct Watching {
     ground: Ground,
     follower: Follower,
     switcher: Arc<Switcher>,
+    adviser: Arc<Adviser>,
     asks: Arc<Asks>,
 }
 
@@ -162,7 +164,23 @@ impl Router {
         let follower = Follower::new(client.clone(), triggers, tasks.clone(), cancel.child_token());
         tasks.spawn(warm_up(sources.clone(), settings.limits.workers, ground.clone()));
         begin_to_warm(&sources, &asks, asked, &settings.limits, &ground);
-        let switcher = Switcher::new(sources.clone(), policy, settings.limits, observer, tasks, cancel);
+        let switcher = Arc::new(Switcher::new(
+            sources.clone(),
+            policy,
+            settings.limits,
+            Arc::clone(&observer),
+            tasks.clone(),
+            cancel.clone(),
+        ));
+        let adviser = Arc::new(Adviser::new(
+            client.clone(),
+            settings.scope.clone(),
+            sources.clone(),
+            Arc::clone(&switcher),
+            observer,
+            settings.limits.workers,
+        ));
+        tasks.spawn(Arc::clone(&adviser).run(cancel));
         Self {
             inner: Arc::new(Inner {
                 live: Live::new(client),
@@ -170,7 +188,8 @@ impl Router {
                 watching: Some(Watching {
                     ground,
                     follower,
-                    switcher: Arc::new(switcher),
+                    switcher,
+                    adviser,
                     asks,
                 }),
             }),
@@ -409,9 +428,24 @@ impl Router {
 
     // === changes ===
 
-    /// Begins a change of strategy. Must be called within a runtime.
-    pub fn switch(&self, request: &SwitchRequest, by: By) -> Result<Operation, Refused> {
-        self.watching()?.switcher.begin(request, by)
+    /// What a change of strategy would bring.
+    pub async fn dry_run(&self, request: &SwitchRequest) -> Result<DryRun, Refused> {
+        let watching = self.watching()?;
+        watching.switcher.fit(request)?;
+        Ok(watching.adviser.dry_run(request).await)
+    }
+
+    /// Begins a change of strategy, unless more memory would be needed than there is.
+    pub async fn switch(&self, request: &SwitchRequest, by: By) -> Result<Operation, Refused> {
+        let watching = self.watching()?;
+        watching.switcher.fit(request)?;
+        // Before the server is asked for the forecast, and once more after it.
+        watching.switcher.may_begin(by)?;
+        let forecast = watching.adviser.dry_run(request).await.forecast;
+        if let Some(reason) = watching.adviser.too_large(&forecast) {
+            return Err(Refused::TooLarge(reason));
+        }
+        watching.switcher.begin(request, by, Some(forecast))
     }
 
     /// Cancels a change that is not yet in force.
@@ -419,10 +453,25 @@ impl Router {
         self.watching()?.switcher.cancel(id)
     }
 
-    /// Finished changes, the newest first.
+    /// What each strategy would bring, and what came of past changes.
+    pub async fn strategies(&self) -> Result<Strategies, Refused> {
+        Ok(self.watching()?.adviser.strategies().await)
+    }
+
+    /// Past changes, the newest first.
     pub fn history(&self) -> Vec<Operation> {
-        self.watching()
-            .map(|watching| watching.switcher.history())
+        let watching = self.inner.watching.as_ref();
+        let record = watching
+            .map(|watching| watching.switcher.record().0)
+            .unwrap_or_default();
+        record.into_iter().map(|record| record.operation).collect()
+    }
+
+    /// Mean errors of past forecasts.
+    pub fn errors(&self) -> Vec<QuantityError> {
+        let watching = self.inner.watching.as_ref();
+        watching
+            .map(|watching| watching.switcher.record().1)
             .unwrap_or_default()
     }
 
@@ -539,6 +588,8 @@ impl Router {
     }
 }
 
+#[cfg(test)]
+mod advising;
 #[cfg(test)]
 mod embedded;
 #[cfg(test)]

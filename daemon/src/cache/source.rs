@@ -16,7 +16,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use neo4j_operator_shared::{
-    Strategy,
+    Kind, Strategy,
     cache::{Form, KindCache, MissReason as Miss},
 };
 use tokio::{sync::Semaphore, time::Instant};
@@ -26,6 +26,7 @@ use super::{
     backing::{Backing, Ground, Keep, form_of},
     counts::{Counts, Op, Outcome, rate},
     filter::{Filter, Selector},
+    forecast::{Bytes, KindInput},
     lazy::Asks,
     live::{Live, ReadError},
     meta::Meta,
@@ -62,6 +63,9 @@ pub(super) struct Source<V: View> {
     asks: Arc<Asks>,
     lists: Arc<AtomicU64>,
     counts: Counts,
+    /// Bytes per object of what is or was kept, by [`Keep`]; the bits of an `f64`, and zero if nothing was.
+    sizes: [AtomicU64; 3],
+    started: Instant,
     /// Held by whoever changes what is kept.
     gate: Arc<Semaphore>,
 }
@@ -85,6 +89,9 @@ pub(super) trait AnySource: Send + Sync {
     fn objects(&self) -> u64;
     /// Bytes kept, and of those the bytes of decoded objects.
     fn bytes(&self) -> (u64, u64);
+
+    /// What a forecast has to know of it.
+    fn observed(&self, window: Duration) -> KindInput;
 
     // === changes ===
 
@@ -137,6 +144,8 @@ impl<V: View> Source<V> {
             asks: Arc::clone(asks),
             lists,
             counts: Counts::default(),
+            sizes: Default::default(),
+            started: Instant::now(),
             gate: Arc::new(Semaphore::new(1)),
         }
     }
@@ -439,6 +448,14 @@ impl<V: View> Source<V> {
         Ok(Self::listed(ReadSource::Live, objects, None, version))
     }
 
+    fn remember_size(&self, backing: &Backing<V>) {
+        let (objects, bytes, decoded) = backing.kept.totals();
+        if objects > 0 {
+            let size = (bytes - decoded) as f64 / objects as f64;
+            self.sizes[backing.keep as usize].store(size.to_bits(), Ordering::Relaxed);
+        }
+    }
+
     /// Counts a read that is never answered from a cache.
     pub(super) fn count_bypass(&self) {
         self.counts.read(Op::Get, Outcome::Bypass, false, None);
@@ -531,6 +548,40 @@ impl<V: View> AnySource for Source<V> {
         (bytes, decoded)
     }
 
+    fn observed(&self, window: Duration) -> KindInput {
+        let backing = self.backing.load_full();
+        self.remember_size(&backing);
+        let size = |keep: Keep| {
+            let size = f64::from_bits(self.sizes[keep as usize].load(Ordering::Relaxed));
+            (size > 0.0).then_some(size)
+        };
+        let (objects, _, decoded) = backing.kept.totals();
+        let mut selected = objects;
+        if backing.keep == Keep::All {
+            selected = 0;
+            let ours = |meta: &Meta| self.narrowed.as_ref().is_none_or(|filter| filter.matches(meta));
+            backing.kept.table().each(&mut |meta| selected += u64::from(ours(meta)));
+        }
+        let whole_of_secrets = size(Keep::All).filter(|_| V::KIND == Kind::Secret);
+        let watches = backing.feeds.len() as u64;
+        KindInput {
+            form: form_of::<V>(backing.keep),
+            selected,
+            total: (backing.keep == Keep::All && backing.is_synced()).then_some(objects),
+            bytes: Bytes {
+                key: size(Keep::Keys),
+                projection: size(Keep::Selected).or(whole_of_secrets),
+                full: size(Keep::All),
+            },
+            decoded,
+            observed: self.counts.observed(window),
+            relists: self.lists.load(Ordering::Relaxed).saturating_sub(watches),
+            since: self.started.elapsed(),
+            watches,
+            ..KindInput::new(V::KIND, Strategy::Selective)
+        }
+    }
+
     fn gate(&self) -> &Arc<Semaphore> {
         &self.gate
     }
@@ -577,6 +628,7 @@ impl<V: View> AnySource for Source<V> {
             return Box::new(());
         };
         let old = self.backing.load_full();
+        self.remember_size(&old);
         if self.trigger.is_none() {
             next.speak();
         }

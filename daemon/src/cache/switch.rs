@@ -6,7 +6,6 @@
 //! when `rollbackAfter` is over, and one that is broken but was met before brings the old strategies back.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,7 +15,10 @@ use jiff::Timestamp;
 use neo4j_operator_shared::{
     Kind, Strategy,
     goals::GoalId,
-    switch::{By, KindProgress, Measured, Operation, OperationState, SwitchRequest, Wanted},
+    switch::{
+        By, Forecast, KindProgress, Measured, Operation, OperationState, QuantityError, SwitchRecord, SwitchRequest,
+        Wanted,
+    },
 };
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -27,11 +29,9 @@ use super::{
     counts::rate,
     fill::{NotReady, fill, free},
     policy::Policy,
+    record::Record,
     source::AnySource,
 };
-
-/// Finished changes that are remembered.
-const HISTORY: usize = 256;
 
 /// Why a change is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,9 @@ pub enum Refused {
     /// The request makes no sense.
     #[error("{0}")]
     Unfit(String),
+    /// It would take more memory than there is.
+    #[error("{0}")]
+    TooLarge(String),
     /// There is no such change.
     #[error("there is no change {0} that could be cancelled")]
     Unknown(String),
@@ -103,13 +106,23 @@ struct State {
     running: Option<Running>,
     /// The last change, if it may still go back.
     watching: Option<(Operation, CancellationToken)>,
-    history: VecDeque<Operation>,
+    record: Record,
 }
 
 struct Running {
     operation: Operation,
     /// Cancelled by whoever wants it to end.
     cancel: CancellationToken,
+}
+
+/// A change that is asked for.
+struct Plan {
+    policy: Policy,
+    from: Strategy,
+    to: Strategy,
+    kinds: Option<Vec<Kind>>,
+    rollback: Option<Duration>,
+    forecast: Option<Forecast>,
 }
 
 /// A change on its way.
@@ -174,9 +187,47 @@ impl Switcher {
         Some(operation)
     }
 
-    /// Finished changes, the newest first.
-    pub(super) fn history(&self) -> Vec<Operation> {
-        self.state().history.iter().rev().cloned().collect()
+    /// Past changes with what was forecast and what came, the newest first; and the errors of the forecasts.
+    pub(super) fn record(&self) -> (Vec<SwitchRecord>, Vec<QuantityError>) {
+        let state = self.state();
+        let over = |record: &SwitchRecord| record.operation.state != OperationState::Preparing;
+        let records = state.record.records().into_iter().filter(over).collect();
+        (records, state.record.errors())
+    }
+
+    /// Mean error of past forecasts.
+    pub(super) fn mean_error(&self) -> Option<f64> {
+        self.state().record.mean_error()
+    }
+
+    /// Whether a change is under way.
+    pub(super) fn busy(&self) -> bool {
+        self.state().running.is_some()
+    }
+
+    /// How a change ended, once it has.
+    pub(super) fn ended_as(&self, id: &str) -> Option<OperationState> {
+        let records = self.state().record.records();
+        let state = records.iter().find(|record| record.operation.id == id)?.operation.state;
+        (state != OperationState::Preparing).then_some(state)
+    }
+
+    /// Notes the outcome of the last change, if it is due.
+    pub(super) fn observe(&self) {
+        let now = Instant::now().into_std();
+        if !self.state().record.due(now) {
+            return;
+        }
+        let (measured, reads) = (self.measured(), self.total_reads());
+        if let Some((id, outcome)) = self.state().record.observe(&measured, reads, now) {
+            self.observer.came_of(&id, &outcome);
+        }
+    }
+
+    /// Cacheable reads since the start.
+    fn total_reads(&self) -> u64 {
+        let reads = self.sources.iter().map(|(_, source)| source.counts().reads());
+        reads.map(|reads| reads.hit + reads.miss + reads.fallback).sum()
     }
 
     fn refresh(&self, operation: &mut Operation) {
@@ -206,8 +257,19 @@ impl Switcher {
             .collect()
     }
 
+    /// Whether a request makes sense, and may begin now.
+    pub(super) fn fit(&self, request: &SwitchRequest) -> Result<(), Refused> {
+        let unfit = |error: super::policy::Unfit| Refused::Unfit(error.to_string());
+        self.policy().after(request).map(drop).map_err(unfit)
+    }
+
     /// Begins a change. Must be called within a runtime.
-    pub(super) fn begin(self: &Arc<Self>, request: &SwitchRequest, by: By) -> Result<Operation, Refused> {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        request: &SwitchRequest,
+        by: By,
+        forecast: Option<Forecast>,
+    ) -> Result<Operation, Refused> {
         let before = self.policy();
         let policy = before
             .after(request)
@@ -223,30 +285,59 @@ impl Switcher {
             Wanted::Strategy(strategy) => strategy,
             Wanted::Default => policy.default,
         };
-        self.launch(policy, (from, to), request.kinds.clone(), rollback, by)
+        let plan = Plan {
+            policy,
+            from,
+            to,
+            kinds: request.kinds.clone(),
+            rollback,
+            forecast,
+        };
+        self.launch(plan, by)
     }
 
-    fn launch(
-        self: &Arc<Self>,
-        policy: Policy,
-        (from, to): (Strategy, Strategy),
-        kinds: Option<Vec<Kind>>,
-        rollback: Option<Duration>,
-        by: By,
-    ) -> Result<Operation, Refused> {
-        let measured = self.measured();
-        let mut state = self.state();
+    /// Whether a change may begin now.
+    pub(super) fn may_begin(&self, by: By) -> Result<(), Refused> {
+        self.free(&self.state(), by)
+    }
+
+    fn free(&self, state: &State, by: By) -> Result<(), Refused> {
         if let Some(running) = &state.running {
-            self.observer.refused(from, to);
             return Err(Refused::Running(running.operation.id.clone()));
         }
         let waited = state.last.map_or(Duration::MAX, |last| last.elapsed());
         if by == By::User && waited < self.limits.pause {
-            self.observer.refused(from, to);
             return Err(Refused::TooSoon {
                 pause: self.limits.pause,
                 wait: self.limits.pause.saturating_sub(waited),
             });
+        }
+        Ok(())
+    }
+
+    /// Begins a change of one kind that `adaptive` has chosen.
+    pub(super) fn adapt(self: &Arc<Self>, kind: Kind, to: Strategy) -> Result<Operation, Refused> {
+        let before = self.policy();
+        let mut policy = (*before).clone();
+        policy.chosen.insert(kind, to);
+        let plan = Plan {
+            policy,
+            from: before.runs(kind),
+            to,
+            kinds: Some(vec![kind]),
+            rollback: None,
+            forecast: None,
+        };
+        self.launch(plan, By::Adaptive)
+    }
+
+    fn launch(self: &Arc<Self>, plan: Plan, by: By) -> Result<Operation, Refused> {
+        let (from, to) = (plan.from, plan.to);
+        let measured = self.measured();
+        let mut state = self.state();
+        if let Err(refused) = self.free(&state, by) {
+            self.observer.refused(from, to);
+            return Err(refused);
         }
         state.last = Some(Instant::now());
         state.number += 1;
@@ -255,9 +346,9 @@ impl Switcher {
             cancel.cancel();
             done.state = OperationState::Done;
             done.rollback_at = None;
-            state.remember(done);
+            state.record.update(&done);
         }
-        let changes = self.changes(&policy);
+        let changes = self.changes(&plan.policy);
         let progress = changes.iter().map(|(kind, keep, source)| KindProgress {
             kind: *kind,
             from: source.form(),
@@ -271,16 +362,17 @@ impl Switcher {
             by,
             from,
             to,
-            kinds,
+            kinds: plan.kinds,
             state: OperationState::Preparing,
             started: Timestamp::now(),
             seconds: 0.0,
             progress: progress.collect(),
             rollback_at: None,
             reason: None,
-            forecast: None,
+            forecast: plan.forecast,
         };
         let cancel = self.cancel.child_token();
+        state.record.begin(operation.clone(), measured);
         state.running = Some(Running {
             operation: operation.clone(),
             cancel: cancel.clone(),
@@ -289,11 +381,11 @@ impl Switcher {
         self.observer.switched(&operation, None);
         let change = Change {
             id: operation.id.clone(),
-            policy,
+            policy: plan.policy,
             before: (*self.policy()).clone(),
             kinds: changes,
             cancel,
-            rollback,
+            rollback: plan.rollback,
             measured,
         };
         let switcher = Arc::clone(self);
@@ -310,11 +402,11 @@ impl Switcher {
             running.operation.state = OperationState::Cancelled;
             return Ok(running.operation.clone());
         }
-        let watching = state.watching.as_ref().map(|(operation, _)| operation);
-        match watching.into_iter().chain(&state.history).find(|known| known.id == id) {
+        let records = state.record.records();
+        match records.iter().find(|record| record.operation.id == id) {
             Some(known) => Err(Refused::Over {
                 id: id.to_owned(),
-                state: known.state.as_str(),
+                state: known.operation.state.as_str(),
             }),
             None => Err(Refused::Unknown(id.chars().take(64).collect())),
         }
@@ -406,8 +498,12 @@ impl Switcher {
                     () = cancel.cancelled() => {}
                 }
             });
-        } else {
-            state.remember(operation.clone());
+        }
+        state.record.update(&operation);
+        if result.is_ok() {
+            let reads = self.total_reads();
+            let now = Instant::now().into_std();
+            state.record.swapped(&operation.id, operation.seconds, reads, now);
         }
         drop(state);
         self.observer.switched(&operation, None);
@@ -415,7 +511,8 @@ impl Switcher {
 
     /// When the time is over: a goal that was met before and is broken now brings the old strategies back.
     fn look_back(self: &Arc<Self>, change: Change) {
-        let broken = broken(&change.measured, &self.measured(), self.observer.over_budget());
+        let over_budget = self.observer.room() == Some(0);
+        let broken = broken(&change.measured, &self.measured(), over_budget);
         let mut state = self.state();
         let Some((mut operation, _)) = state.watching.take_if(|(known, _)| known.id == change.id) else {
             return;
@@ -423,12 +520,19 @@ impl Switcher {
         operation.state = OperationState::Done;
         operation.rollback_at = None;
         operation.reason.clone_from(&broken);
-        state.remember(operation.clone());
+        state.record.update(&operation);
         drop(state);
         self.observer.switched(&operation, None);
         if broken.is_some() {
-            let strategies = (operation.to, operation.from);
-            if let Err(refused) = self.launch(change.before, strategies, operation.kinds, None, By::Rollback) {
+            let plan = Plan {
+                policy: change.before,
+                from: operation.to,
+                to: operation.from,
+                kinds: operation.kinds,
+                rollback: None,
+                forecast: None,
+            };
+            if let Err(refused) = self.launch(plan, By::Rollback) {
                 tracing::warn!(operation = operation.id, "cannot go back: {refused}");
             }
         }
@@ -447,13 +551,4 @@ fn broken(before: &Measured, now: &Measured, over_budget: bool) -> Option<String
         ));
     }
     over_budget.then(|| "goes back: the memory is over its limit".to_owned())
-}
-
-impl State {
-    fn remember(&mut self, operation: Operation) {
-        if self.history.len() >= HISTORY {
-            self.history.pop_front();
-        }
-        self.history.push_back(operation);
-    }
 }

@@ -26,7 +26,7 @@ pub trait Acts: Send + Sync + 'static {
     /// Warms kinds up; how each ends is told by events.
     fn warm_up(&self, request: WarmupRequest) -> Result<Warmups, Refusal>;
     /// What each strategy would bring, and what past changes brought.
-    fn strategies(&self) -> BoxFuture<'_, Strategies>;
+    fn strategies(&self) -> BoxFuture<'_, Result<Strategies, Refusal>>;
 }
 
 /// Shared by the handlers.

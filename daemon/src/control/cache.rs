@@ -23,8 +23,8 @@ use super::{
 const SWITCH_FORM: &str = r#"{"strategy": "full", "kinds": ["pods"], "dryRun": false, "rollbackAfter": "5m"}, of which only the strategy is needed"#;
 const WARMUP_FORM: &str = r#"{"kinds": ["pods"]}, or {} for all"#;
 
-pub(super) async fn strategies(State(control): State<Control>) -> Json<Strategies> {
-    Json(control.acts.strategies().await)
+pub(super) async fn strategies(State(control): State<Control>) -> Result<Json<Strategies>, Refusal> {
+    control.acts.strategies().await.map(Json)
 }
 
 pub(super) async fn switch(State(control): State<Control>, body: Bytes) -> Result<Response, Refusal> {

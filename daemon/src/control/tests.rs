@@ -15,6 +15,7 @@ use neo4j_operator_shared::{
     memory::Memory,
     reconciles::ReconcileList,
     status::{Listeners, Status},
+    switch::{QuantityError, Strategies},
     watches::WatchList,
 };
 use serde::de::DeserializeOwned;
@@ -69,6 +70,10 @@ impl Facts for Known {
     }
     fn memory(&self) -> Memory {
         example(golden::MEMORY)
+    }
+    fn cache_errors(&self) -> Vec<QuantityError> {
+        let strategies: Strategies = example(golden::STRATEGIES);
+        strategies.errors
     }
     fn watches(&self) -> WatchList {
         example(golden::WATCHES)

@@ -184,6 +184,13 @@ fn cache(out: &mut Exposition, facts: &dyn Facts) {
             strategies.sample(&labels, flag(strategy == kind.strategy));
         }
     }
+    let mut errors = out.gauge(
+        metrics::CACHE_PREDICTION_ERROR,
+        "Mean error of past forecasts by quantity: relative, of the hit rate absolute.",
+    );
+    for error in facts.cache_errors() {
+        errors.sample(&[("quantity", error.quantity.as_str())], error.error);
+    }
     let mut hit_rate = out.gauge(
         metrics::CACHE_HIT_RATE,
         "Hits divided by cacheable reads over five minutes; absent without such reads.",

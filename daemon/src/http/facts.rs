@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use neo4j_operator_shared::{
-    Kind, Strategy, cache::Cache, clusters::Cluster, memory::Memory, status::Listeners, watches::WatchList,
+    Kind, Strategy, cache::Cache, clusters::Cluster, memory::Memory, status::Listeners, switch::QuantityError,
+    watches::WatchList,
 };
 
 use crate::{
@@ -23,6 +24,8 @@ pub trait Facts: Send + Sync + 'static {
     fn cache(&self) -> Cache;
     /// Memory.
     fn memory(&self) -> Memory;
+    /// Mean errors of past forecasts.
+    fn cache_errors(&self) -> Vec<QuantityError>;
     /// Watches.
     fn watches(&self) -> WatchList;
     /// The work queue.

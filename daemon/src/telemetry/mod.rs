@@ -6,7 +6,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use jiff::Timestamp;
@@ -64,6 +67,7 @@ pub struct Telemetry {
     /// What the cache does.
     pub cache: CacheFamilies,
     catalogue: Catalogue,
+    sent: AtomicU64,
     namespaces: Namespaces,
     series: Mutex<HashSet<(Kind, Arc<str>)>>,
     windows: Mutex<Windows>,
@@ -107,6 +111,7 @@ impl Telemetry {
             started_at: now,
             cache,
             catalogue,
+            sent: AtomicU64::new(0),
             namespaces: Namespaces::default(),
             series: Mutex::default(),
             windows: Mutex::new(Windows {
@@ -175,6 +180,7 @@ impl Telemetry {
             host: HOST,
         };
         self.catalogue.requests.of(labels).inc();
+        self.sent.fetch_add(1, Ordering::Relaxed);
         self.windows().requests.count(Instant::now());
     }
 
@@ -193,6 +199,11 @@ impl Telemetry {
     pub fn controlled(&self, endpoint: &str, code: u16) {
         let code = code.to_string();
         self.catalogue.control.of(ControlLabels { endpoint, code: &code }).inc();
+    }
+
+    /// Requests to the API server since the start.
+    pub fn requests(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Removes the series of namespaces without resources, and of kinds gone from a namespace.

@@ -7,7 +7,7 @@
 use neo4j_operator_shared::{
     Kind, Strategy,
     goals::{GoalId, Verdict},
-    switch::{Estimate, Forecast, KindForecast, Measured, Wanted},
+    switch::{Estimate, Forecast, KindForecast, Wanted},
 };
 
 mod advice;
@@ -23,7 +23,6 @@ mod simulation;
 #[cfg(test)]
 pub(in crate::cache) mod tests;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "used with the switch of strategies"))]
 pub(in crate::cache) use self::{
     advice::advice,
     input::{Bytes, Input, KindInput, ProcessInput, ReadsOf, Recorded},
@@ -101,24 +100,6 @@ fn broken(forecast: &Forecast) -> Vec<GoalId> {
     .filter(|(goal, value)| goal.judge(*value).verdict == Verdict::Broken)
     .map(|(goal, _)| goal)
     .collect()
-}
-
-/// What runs, in the quantities of a forecast, as far as the input says.
-pub(in crate::cache) fn now(input: &Input) -> Measured {
-    let reads: u64 = input.kinds.iter().map(|kind| kind.observed.reads()).sum();
-    let hits: u64 = input
-        .kinds
-        .iter()
-        .map(|kind| kind.observed.gets.hits + kind.observed.lists.hits)
-        .sum();
-    Measured {
-        hit_rate: (reads > 0).then(|| hits as f64 / reads as f64),
-        cache_bytes: Some(input.process.cache_bytes),
-        memory: input.process.rss,
-        api_rate: input.process.api_rate,
-        p99: reconcile::p99(input, |_| None, |_| true),
-        warmup: None,
-    }
 }
 
 /// The kinds as they are and as they would be.

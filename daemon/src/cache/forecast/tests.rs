@@ -256,15 +256,3 @@ fn advice_names_the_cause_and_what_it_would_take() {
     foreign.observed.gets.hits = 1000;
     assert_eq!(advice(&input, &foreign), None, "the hit rate is as it should be");
 }
-
-#[test]
-fn what_is_now_is_told_in_the_same_quantities() {
-    let mut input = input(vec![kind(Kind::Pod, Strategy::Selective)]);
-    input.kinds[0].observed = observed(100, 100, 90);
-    let now = now(&input);
-    assert_eq!(
-        (now.hit_rate, now.cache_bytes, now.memory),
-        (Some(0.9), Some(50_000.0), Some(30e6))
-    );
-    assert_eq!((now.p99, now.warmup), (None, None));
-}

@@ -19,32 +19,38 @@ use crate::queue::Verdict;
 
 /// Notes what it is told.
 #[derive(Default)]
-struct Notes(Mutex<Vec<String>>);
+pub(super) struct Notes {
+    lines: Mutex<Vec<String>>,
+    pub(super) room: Mutex<Option<u64>>,
+}
 
 impl CacheObserver for Notes {
     fn switched(&self, operation: &Operation, kind: Option<Kind>) {
         if kind.is_none() {
             let line = format!("{} {} -> {}", operation.state.as_str(), operation.from, operation.to);
-            self.0.lock().unwrap().push(line);
+            self.lines.lock().unwrap().push(line);
         }
     }
     fn warmed(&self, kind: Kind, result: WarmupResult, objects: u64, _took: Duration) {
-        self.0
+        self.lines
             .lock()
             .unwrap()
             .push(format!("{kind} {} {objects}", result.as_str()));
     }
+    fn room(&self) -> Option<u64> {
+        *self.room.lock().unwrap()
+    }
     fn evicted(&self, kind: Kind, reason: &'static str) {
-        self.0.lock().unwrap().push(format!("{kind} {reason}"));
+        self.lines.lock().unwrap().push(format!("{kind} {reason}"));
     }
 }
 
-struct World {
+pub(super) struct World {
     server: Server,
     maps: Api<ConfigMap>,
-    router: Router,
+    pub(super) router: Router,
     queue: Queue,
-    notes: Arc<Notes>,
+    pub(super) notes: Arc<Notes>,
 }
 
 fn map(name: &str, ours: bool) -> ConfigMap {
@@ -57,7 +63,7 @@ fn map(name: &str, ours: bool) -> ConfigMap {
 }
 
 impl World {
-    async fn new(strategy: Strategy) -> Self {
+    pub(super) async fn new(strategy: Strategy) -> Self {
         Self::with(Settings {
             strategy,
             ..Settings::default()
@@ -97,13 +103,20 @@ impl World {
         }
     }
 
-    fn request(strategy: Strategy, kinds: Option<&[Kind]>) -> SwitchRequest {
+    pub(super) fn request(strategy: Strategy, kinds: Option<&[Kind]>) -> SwitchRequest {
         SwitchRequest {
             strategy: Wanted::Strategy(strategy),
             kinds: kinds.map(<[Kind]>::to_vec),
             dry_run: false,
             rollback_after: None,
         }
+    }
+
+    pub(super) async fn create(&self, name: &str, ours: bool) {
+        self.maps
+            .create(&PostParams::default(), &map(name, ours))
+            .await
+            .unwrap();
     }
 
     async fn over(&self) -> Operation {
@@ -117,16 +130,19 @@ impl World {
         }
     }
 
-    async fn switch(&self, strategy: Strategy, kinds: Option<&[Kind]>) -> Operation {
-        self.router.switch(&Self::request(strategy, kinds), By::User).unwrap();
+    pub(super) async fn switch(&self, strategy: Strategy, kinds: Option<&[Kind]>) -> Operation {
+        self.router
+            .switch(&Self::request(strategy, kinds), By::User)
+            .await
+            .unwrap();
         self.over().await
     }
 
-    async fn get(&self, name: &str) -> Answer<Option<Arc<ConfigMapView>>> {
+    pub(super) async fn get(&self, name: &str) -> Answer<Option<Arc<ConfigMapView>>> {
         self.router.read("default", name, &Requests::default()).await.unwrap()
     }
 
-    fn row(&self) -> KindCache {
+    pub(super) fn row(&self) -> KindCache {
         let rows = self.router.snapshot().kinds;
         rows.into_iter().find(|row| row.kind == Kind::ConfigMap).unwrap()
     }
@@ -190,7 +206,7 @@ async fn a_kind_of_its_own_keeps_its_strategy_when_the_others_change() {
         strategy: Wanted::Default,
         ..World::request(Strategy::None, Some(&[Kind::ConfigMap]))
     };
-    world.router.switch(&cleared, By::User).unwrap();
+    world.router.switch(&cleared, By::User).await.unwrap();
     world.over().await;
     assert_eq!((world.row().strategy, world.row().pinned), (Strategy::None, false));
 }
@@ -210,7 +226,7 @@ async fn lazy_keeps_a_kind_from_its_first_read_until_nobody_reads_it() {
             .misses
             .contains_key(&neo4j_operator_shared::cache::MissReason::Evicted)
     );
-    let notes = world.notes.0.lock().unwrap().clone();
+    let notes = world.notes.lines.lock().unwrap().clone();
     assert_eq!(notes[..2], ["configmaps ok 1", "configmaps idle"]);
 }
 
@@ -220,8 +236,12 @@ async fn one_change_at_a_time_and_it_can_be_cancelled_before_the_swap() {
     let began = world
         .router
         .switch(&World::request(Strategy::Full, None), By::User)
+        .await
         .unwrap();
-    let refused = world.router.switch(&World::request(Strategy::None, None), By::User);
+    let refused = world
+        .router
+        .switch(&World::request(Strategy::None, None), By::User)
+        .await;
     assert_eq!(refused.unwrap_err(), Refused::Running(began.id.clone()));
     world.router.cancel(&began.id).unwrap();
     let done = world.over().await;
@@ -252,7 +272,7 @@ async fn a_broken_goal_brings_the_old_strategy_back_if_asked_to() {
         rollback_after: Some(neo4j_operator_shared::Span(Duration::from_secs(60))),
         ..World::request(Strategy::None, None)
     };
-    world.router.switch(&request, By::User).unwrap();
+    world.router.switch(&request, By::User).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(
         world.router.snapshot().operation.unwrap().state,

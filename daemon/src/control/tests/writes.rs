@@ -70,8 +70,8 @@ impl Acts for Cached {
         Ok(example(golden::WARMUPS))
     }
 
-    fn strategies(&self) -> BoxFuture<'_, Strategies> {
-        Box::pin(async { example(golden::STRATEGIES) })
+    fn strategies(&self) -> BoxFuture<'_, Result<Strategies, Refusal>> {
+        Box::pin(async { Ok(example(golden::STRATEGIES)) })
     }
 }
 

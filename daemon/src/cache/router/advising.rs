@@ -1,0 +1,110 @@
+//! Forecasts, their outcomes, and `adaptive`, against the embedded API server.
+
+use neo4j_operator_shared::{
+    cache::Form,
+    goals::GoalId,
+    switch::{OperationState, Quantity, Wanted},
+};
+
+use super::{switching::World, *};
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_counts_what_is_not_kept_and_changes_nothing() {
+    let world = World::new(Strategy::Selective).await;
+    for number in 0..60 {
+        world.create(&format!("foreign-{number}"), false).await;
+    }
+    let request = SwitchRequest {
+        dry_run: true,
+        ..World::request(Strategy::Full, Some(&[Kind::ConfigMap]))
+    };
+    let dry = world.router.dry_run(&request).await.unwrap();
+    assert_eq!(dry.kinds, [Kind::ConfigMap]);
+    let maps = dry
+        .forecast
+        .kinds
+        .iter()
+        .find(|row| row.kind == Kind::ConfigMap)
+        .unwrap();
+    assert_eq!((maps.form, maps.objects), (Form::Full, 62));
+    assert!(maps.bytes > 0.0 && dry.forecast.warmup_requests >= 1, "{dry:?}");
+    assert_eq!(world.row().strategy, Strategy::Selective);
+    assert_eq!(world.router.history(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_change_brought_is_compared_with_its_forecast() {
+    let world = World::new(Strategy::None).await;
+    for _ in 0..20 {
+        world.get("own").await;
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let done = world.switch(Strategy::Selective, None).await;
+    assert!(done.forecast.unwrap().hit_rate.unwrap().value > 0.9);
+    for _ in 0..32 {
+        for _ in 0..10 {
+            world.get("own").await;
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let strategies = world.router.strategies().await.unwrap();
+    let record = &strategies.record[0];
+    assert_eq!(record.operation.state, OperationState::Done);
+    assert_eq!(record.before.hit_rate, Some(0.0));
+    let outcome = &record.outcomes[0];
+    assert!(outcome.reads > 100, "{outcome:?}");
+    let error = |quantity| {
+        outcome
+            .errors
+            .iter()
+            .find(|error| error.quantity == quantity)
+            .unwrap()
+            .error
+    };
+    assert!(error(Quantity::HitRate) < 0.05, "{outcome:?}");
+    assert_eq!(world.router.errors(), strategies.errors);
+}
+
+#[tokio::test(start_paused = true)]
+async fn adaptive_keeps_all_of_a_kind_whose_foreign_objects_are_read_much() {
+    let world = World::new(Strategy::Adaptive).await;
+    for minute in 0..40 {
+        for _ in 0..60 {
+            world.get("foreign").await;
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        if world.row().form == Form::Full {
+            assert!(minute >= 5, "not before the start is over");
+            break;
+        }
+    }
+    assert_eq!((world.row().form, world.row().strategy), (Form::Full, Strategy::Full));
+    assert_eq!(world.router.snapshot().strategy, Strategy::Adaptive);
+    let strategies = world.router.strategies().await.unwrap();
+    let acted = strategies.choices.iter().find(|choice| choice.acted).unwrap();
+    assert_eq!(
+        (acted.kind, acted.from, acted.to),
+        (Kind::ConfigMap, Strategy::Selective, Strategy::Full)
+    );
+    assert_eq!(strategies.record[0].operation.by, By::Adaptive);
+    let selective = &strategies.forecasts[Strategy::Selective as usize];
+    assert!(selective.broken.contains(&GoalId::HitRate), "{selective:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_does_not_fit_into_the_memory_is_refused_with_the_figures() {
+    let world = World::new(Strategy::Selective).await;
+    *world.notes.room.lock().unwrap() = Some(10);
+    let refused = world
+        .router
+        .switch(&World::request(Strategy::Full, None), By::User)
+        .await;
+    assert!(refused.unwrap_err().to_string().contains("--memory-limit"));
+    let default = SwitchRequest {
+        strategy: Wanted::Default,
+        ..World::request(Strategy::None, None)
+    };
+    let refused = world.router.switch(&default, By::User).await.unwrap_err();
+    assert!(refused.to_string().contains("say which"), "{refused}");
+}
