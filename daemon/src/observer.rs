@@ -162,6 +162,18 @@ impl CacheObserver for Observer {
         self.telemetry.cache.refused(from, to);
     }
 
+    fn over_budget(&self, bytes: u64, budget: u64, kind: Kind, of_kind: u64) {
+        let mb = |bytes: u64| bytes as f64 / 1e6;
+        // The log is where warnings become events.
+        tracing::warn!(
+            "the cache takes {:.1} MB of its budget of {:.1} MB, {kind} {:.1} MB of it: give {kind} a smaller strategy, \
+             or raise --cache-budget",
+            mb(bytes),
+            mb(budget),
+            mb(of_kind)
+        );
+    }
+
     fn chosen(&self, choice: &Choice) {
         tracing::info!(kind = %choice.kind, from = %choice.from, to = %choice.to, acted = choice.acted, "adaptive: {}", choice.reason);
     }

@@ -36,6 +36,10 @@ pub struct Settings {
     #[arg(long, env = "NEO4J_OPERATOR_CACHE_SELECTOR", value_name = "KIND=LABELS", value_delimiter = ';', value_parser = selector_for)]
     pub cache_selector: Vec<(Kind, Selector)>,
 
+    /// Bytes that all caches together may take, such as 64Mi; what can be dropped is, and the rest is told
+    #[arg(long, env = "NEO4J_OPERATOR_CACHE_BUDGET", value_name = "SIZE", value_parser = cache_size)]
+    pub cache_budget: Option<u64>,
+
     /// Least time between two changes of the cache strategy
     #[arg(long, env = "NEO4J_OPERATOR_CACHE_SWITCH_PAUSE", value_name = "DURATION", default_value = "10s", value_parser = duration_or_none)]
     pub cache_switch_pause: Duration,
@@ -157,15 +161,25 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(span.0)
 }
 
+fn size(text: &str) -> Result<u64, String> {
+    let bytes = Quantity::parse(text).and_then(|quantity| u64::try_from(quantity.whole()).ok());
+    bytes.ok_or_else(|| "write a size, such as 512Mi or 500M".to_owned())
+}
+
+fn cache_size(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        0 => Err("must be more than zero; to keep nothing, use --cache-strategy none".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
 /// Less than this the operator cannot work with.
 const LEAST_MEMORY: u64 = 16 << 20;
 
 fn memory(text: &str) -> Result<u64, String> {
-    let bytes = Quantity::parse(text).and_then(|quantity| u64::try_from(quantity.whole()).ok());
-    match bytes {
-        None => Err("write a size, such as 512Mi or 500M".to_owned()),
-        Some(bytes) if bytes < LEAST_MEMORY => Err("the operator needs at least 16Mi for itself".to_owned()),
-        Some(bytes) => Ok(bytes),
+    match size(text)? {
+        bytes if bytes < LEAST_MEMORY => Err("the operator needs at least 16Mi for itself".to_owned()),
+        bytes => Ok(bytes),
     }
 }
 
@@ -382,6 +396,8 @@ mod tests {
             (["--cache-selector", "pods=a in (b)"], "key=value"),
             (["--cache-selector", "neo4jbackups=a=b"], "always watched"),
             (["--warmup-workers", "0"], "1..=16"),
+            (["--cache-budget", "0"], "--cache-strategy none"),
+            (["--cache-budget", "much"], "512Mi"),
             (["--cache-strategy-for", "pods"], "pods=none"),
             (["--cache-strategy-for", "neo4jdatabases=none"], "always watched"),
             (["--cache-strategy-for", "widgets=none"], "statefulsets"),

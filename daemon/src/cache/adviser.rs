@@ -52,6 +52,7 @@ pub(super) struct Adviser {
     switcher: Arc<Switcher>,
     observer: Arc<dyn CacheObserver>,
     workers: u64,
+    budget: Option<u64>,
     started: Instant,
     probes: Probes,
     state: Mutex<State>,
@@ -75,6 +76,7 @@ impl Adviser {
         switcher: Arc<Switcher>,
         observer: Arc<dyn CacheObserver>,
         workers: usize,
+        budget: Option<u64>,
     ) -> Self {
         Self {
             client,
@@ -83,6 +85,7 @@ impl Adviser {
             switcher,
             observer,
             workers: workers as u64,
+            budget,
             started: Instant::now(),
             probes: Probes::default(),
             state: Mutex::default(),
@@ -147,6 +150,29 @@ impl Adviser {
         }
     }
 
+    /// Bytes that all stores may take.
+    pub(super) fn budget(&self) -> Option<u64> {
+        self.budget
+    }
+
+    /// Stores over their budget drop what was decoded for reads, and close up. What is then still too much is
+    /// told, with the kind that takes most; under `adaptive` that kind is stepped down by the next decision.
+    fn keep_to_budget(&self) {
+        let Some(budget) = self.budget else { return };
+        let total = || -> u64 { self.sources.iter().map(|(_, source)| source.bytes().0).sum() };
+        if total() <= budget {
+            return;
+        }
+        for (_, source) in &self.sources {
+            source.evict_decoded();
+            source.compact();
+        }
+        let (bytes, largest) = (total(), self.sources.iter().max_by_key(|(_, source)| source.bytes().0));
+        if let Some((kind, source)) = largest.filter(|_| bytes > budget) {
+            self.observer.over_budget(bytes, budget, *kind, source.bytes().0);
+        }
+    }
+
     // === input ===
 
     /// Everything that forecasts rest on; takes two seconds at most, where the server has to be asked.
@@ -187,7 +213,7 @@ impl Adviser {
                 list_rtt: (!rtts.is_empty()).then(|| rtts.iter().sum::<f64>() / rtts.len() as f64),
                 decode_rate: None,
                 workers: self.workers,
-                budget: None,
+                budget: self.budget.map(|budget| budget as f64),
                 past_error: self.switcher.mean_error(),
             },
         }
@@ -228,6 +254,7 @@ impl Adviser {
             self.api_rate(LONG_WINDOW);
             self.switcher.observe();
             self.note_end();
+            self.keep_to_budget();
             count = count.wrapping_add(1);
             if count.is_multiple_of(2) || self.observer.level() >= 3 {
                 self.adapt().await;

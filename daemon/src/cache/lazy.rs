@@ -181,6 +181,11 @@ impl Warmer {
             return true;
         }
         let began = Instant::now();
+        if keep > source.keep() && self.observer.room() == Some(0) {
+            tracing::warn!(%kind, "not kept for reads: the memory is short");
+            self.observer.warmed(kind, WarmupResult::Failed, 0, Duration::ZERO);
+            return false;
+        }
         let ready = fill(source, keep, self.deadline, &self.cancel).await;
         let objects = source.prepared().map_or(0, |(_, objects)| objects);
         if let Ok(true) = ready {

@@ -52,6 +52,8 @@ pub struct Settings {
     pub selectors: BTreeMap<Kind, Selector>,
     /// Namespaces.
     pub scope: Scope,
+    /// Bytes that all stores may take.
+    pub budget: Option<u64>,
     /// Bounds of changes and warm-ups.
     pub limits: Limits,
 }
@@ -179,6 +181,7 @@ impl Router {
             Arc::clone(&switcher),
             observer,
             settings.limits.workers,
+            settings.budget,
         ));
         tasks.spawn(Arc::clone(&adviser).run(cancel));
         Self {
@@ -571,7 +574,7 @@ impl Router {
             hit_rate: watching.and_then(|watching| watching.switcher.measured().hit_rate),
             objects: kinds.iter().map(|kind| kind.objects).sum(),
             bytes: kinds.iter().map(|kind| kind.bytes).sum(),
-            budget: None,
+            budget: watching.and_then(|watching| watching.adviser.budget()),
             operation: watching.and_then(|watching| watching.switcher.operation()),
             kinds,
         }

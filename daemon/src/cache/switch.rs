@@ -477,9 +477,9 @@ impl Switcher {
         };
         match &result {
             Ok(()) => {
-                for row in &mut operation.progress {
-                    row.synced = true;
-                    row.trouble = None;
+                for (row, (_, _, source)) in operation.progress.iter_mut().zip(&change.kinds) {
+                    row.objects = source.objects();
+                    row.synced = source.is_synced();
                 }
             }
             Err((kind, error)) => {

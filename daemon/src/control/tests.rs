@@ -348,6 +348,7 @@ async fn a_scrape_holds_every_family_whose_system_exists_and_only_what_was_asked
         "neo4j_operator_memory_reclaimed_bytes_total",
         "neo4j_operator_memory_reclaim_duration_seconds",
         "neo4j_operator_control_requests_total",
+        "neo4j_operator_cache_budget_bytes",
         "neo4j_operator_cache_strategy_switches_total",
         "neo4j_operator_cache_strategy_switch_duration_seconds",
         "neo4j_operator_cache_evictions_total",

@@ -173,6 +173,10 @@ fn cache(out: &mut Exposition, facts: &dyn Facts) {
         let labels = [("strategy", strategy.as_str())];
         default.sample(&labels, flag(strategy == cache.strategy));
     }
+    if let Some(budget) = cache.budget {
+        out.gauge(metrics::CACHE_BUDGET, "Bytes that all kinds together may take.")
+            .sample(&[], budget as f64);
+    }
     let kinds = cache.kinds;
     let mut strategies = out.gauge(
         metrics::CACHE_KIND_STRATEGY,

@@ -108,3 +108,18 @@ async fn a_change_that_does_not_fit_into_the_memory_is_refused_with_the_figures(
     let refused = world.router.switch(&default, By::User).await.unwrap_err();
     assert!(refused.to_string().contains("say which"), "{refused}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn stores_over_their_budget_drop_what_they_can_and_say_so() {
+    let world = World::with(Settings {
+        strategy: Strategy::Full,
+        budget: Some(1),
+        ..Settings::default()
+    })
+    .await;
+    world.get("foreign").await;
+    assert!(world.row().decoded_bytes > 0);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(world.row().decoded_bytes, 0);
+    assert!(world.notes.lines().iter().any(|line| line == "configmaps over budget"));
+}

@@ -37,11 +37,20 @@ impl CacheObserver for Notes {
             .unwrap()
             .push(format!("{kind} {} {objects}", result.as_str()));
     }
+    fn over_budget(&self, _bytes: u64, _budget: u64, kind: Kind, _of_kind: u64) {
+        self.lines.lock().unwrap().push(format!("{kind} over budget"));
+    }
     fn room(&self) -> Option<u64> {
         *self.room.lock().unwrap()
     }
     fn evicted(&self, kind: Kind, reason: &'static str) {
         self.lines.lock().unwrap().push(format!("{kind} {reason}"));
+    }
+}
+
+impl Notes {
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
     }
 }
 
@@ -71,7 +80,7 @@ impl World {
         .await
     }
 
-    async fn with(settings: Settings) -> Self {
+    pub(super) async fn with(settings: Settings) -> Self {
         let server = Server::new(Options::default());
         let client = server.client("default");
         let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
