@@ -1,8 +1,7 @@
 //! From whatever a watch is decoded with into JSON text, without a tree of the object in between.
 //!
 //! The text is what was received, but for `metadata.managedFields` (ST2). A number that fits neither 64 signed
-//! nor 64 unsigned bits becomes a float, as in every other reader of this process, and of a float with more than
-//! 15 digits the last one may differ.
+//! nor 64 unsigned bits becomes the nearest float, as in every other reader of this process.
 
 use std::fmt;
 
