@@ -1,8 +1,9 @@
 //! What to compare, how often.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Parser;
+use neo4j_operator_shared::Strategy;
 
 /// Measures operators for Neo4j on a real control plane, side by side.
 #[derive(Clone, Debug, Parser)]
@@ -13,8 +14,13 @@ pub struct Arguments {
     pub own: PathBuf,
 
     /// Cache strategies of our own operator, each measured on its own
-    #[arg(long, env = "STRATEGIES", value_delimiter = ',', default_value = "none,selective")]
-    pub strategies: Vec<String>,
+    #[arg(
+        long,
+        env = "STRATEGIES",
+        value_delimiter = ',',
+        default_value = "none,lazy,selective,full"
+    )]
+    pub strategies: Vec<Strategy>,
 
     /// Another operator: a program with its arguments, quoted as for a shell; KUBECONFIG is set to an administrator's
     #[arg(long, env = "OPERATOR", value_name = "COMMAND")]
@@ -24,9 +30,9 @@ pub struct Arguments {
     #[arg(long, env = "OPERATOR_CRDS", value_name = "PATH")]
     pub operator_crds: Option<PathBuf>,
 
-    /// Foreign pods, and as many foreign secrets, in the order of the measurements
-    #[arg(long, env = "FOREIGN", value_delimiter = ',', default_value = "0,10000", value_parser = count)]
-    pub foreign: Vec<u32>,
+    /// Foreign pods, and as many foreign secrets; growing, for they are never taken away
+    #[arg(long, env = "FOREIGN", default_value = "0,10000")]
+    pub foreign: Levels,
 
     /// Starts of which the first StatefulSet is timed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
@@ -48,6 +54,28 @@ pub struct Arguments {
 /// No more foreign objects than the control plane is given room for.
 const MOST_FOREIGN: u32 = 100_000;
 
+/// Numbers of foreign objects that grow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Levels(pub Vec<u32>);
+
+impl FromStr for Levels {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let levels = text.split(',').map(count).collect::<Result<Vec<_>, _>>()?;
+        let shrinks = levels
+            .iter()
+            .zip(levels.iter().skip(1))
+            .find(|(first, then)| first >= then);
+        match shrinks {
+            Some((first, then)) => Err(format!(
+                "{then} after {first}: foreign objects are never taken away, so the numbers must grow, as in 0,10000"
+            )),
+            None => Ok(Self(levels)),
+        }
+    }
+}
+
 fn count(text: &str) -> Result<u32, String> {
     let refused = || format!("{text:?} is not a number of objects, 0 to {MOST_FOREIGN}");
     text.trim()
@@ -57,7 +85,11 @@ fn count(text: &str) -> Result<u32, String> {
         .ok_or_else(refused)
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// A time in whole seconds.
+///
+/// # Errors
+/// If it is none, or longer than an hour.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let refused = || format!("{text:?} is not a number of seconds, 1 to 3600");
     let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(refused)
@@ -76,6 +108,9 @@ mod tests {
         for (words, said) in [
             (["--foreign", "0,many"], "many"),
             (["--foreign", "100001"], "100001"),
+            (["--foreign", "10,10"], "must grow"),
+            (["--foreign", "10,0"], "must grow"),
+            (["--strategies", "none,some"], "some"),
             (["--idle", "0"], "1 to 3600"),
             (["--creates", "0"], "0"),
             (["--starts", "-1"], "-1"),
@@ -83,6 +118,8 @@ mod tests {
             let error = parse(&words).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
-        assert_eq!(parse(&["--foreign", "0, 10"]).unwrap().foreign, [0, 10]);
+        assert_eq!(parse(&["--foreign", "0, 10"]).unwrap().foreign.0, [0, 10]);
+        let all = parse(&["--strategies", "none,lazy,selective,full,adaptive"]).unwrap();
+        assert_eq!(all.strategies, Strategy::ALL);
     }
 }

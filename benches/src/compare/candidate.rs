@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use neo4j_operator_shared::Strategy;
 use neo4j_operator_tests::{
     controlplane::ControlPlane,
     harness::{Ending, Process},
@@ -53,7 +54,7 @@ impl Candidate {
         let kubeconfig =
             rights::operator_kubeconfig(&plane.client(), plane.kubeconfig(), Scope::Cluster(HOME), &folder).await?;
         let mut candidates = Vec::new();
-        for strategy in &arguments.strategies {
+        for &strategy in &arguments.strategies {
             candidates.push(Self {
                 name: format!("neo4j-operator, {strategy}"),
                 command: own_command(&own, strategy, &folder),
@@ -103,7 +104,7 @@ impl Candidate {
     }
 }
 
-fn own_command(own: &Path, strategy: &str, folder: &Path) -> String {
+fn own_command(own: &Path, strategy: Strategy, folder: &Path) -> String {
     let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
     format!(
         "{} --cache-strategy={strategy} --metrics-addr=127.0.0.1:0 --health-addr=127.0.0.1:0 \
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_path_with_blanks_and_quotes_reaches_the_shell_whole() {
-        let command = own_command(Path::new("/a b/it's"), "none", Path::new("/t"));
+        let command = own_command(Path::new("/a b/it's"), Strategy::None, Path::new("/t"));
         assert!(
             command.starts_with(r"'/a b/it'\''s' --cache-strategy=none"),
             "{command}"

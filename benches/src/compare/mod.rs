@@ -39,7 +39,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
     let candidates = Candidate::all(arguments, &plane).await?;
     let mut rows = Vec::new();
     let mut present = 0;
-    for &foreign in &arguments.foreign {
+    for &foreign in &arguments.foreign.0 {
         if foreign > present {
             eprintln!("creating {} foreign pods and as many secrets", foreign - present);
             foreign::create(&plane.client(), present..foreign).await?;
