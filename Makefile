@@ -74,6 +74,13 @@ bench-compare: toolchain ## Measure our operator, and that of OPERATOR='command 
 	@CONTROLPLANE=$$(tests/controlplane/multicall/build.sh) && export CONTROLPLANE && \
 	exec $(BIN)/compare --own $(TARGET_DIR)/release/neo4j-operator $(ARGUMENTS)
 
+.PHONY: bench-tables
+bench-tables: toolchain ## Tables of what each cache strategy costs, and what changing it does, on a real control plane (needs Go)
+	$(CARGO) build --release -p neo4j-operator
+	$(CARGO) build --workspace --bins
+	@CONTROLPLANE=$$(tests/controlplane/multicall/build.sh) && export CONTROLPLANE && \
+	exec $(BIN)/tables --own $(TARGET_DIR)/release/neo4j-operator $(ARGUMENTS)
+
 # Where the tools are, a suite that is skipped is a failure.
 E2E_TOOLS = $$(command -v go >/dev/null && command -v javac >/dev/null && command -v mvn >/dev/null && echo 1)
 

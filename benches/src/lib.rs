@@ -3,7 +3,8 @@
 //! Two are in one process, without a socket to the API server. [`formed`] is one cluster of three servers that is
 //! ready, with a reconciler that the bench calls itself, so that a single pass can be timed and its requests counted.
 //! [`operated`] is the whole operator on an API server without pods, so that what is timed is the way from a new
-//! resource to its StatefulSet and nothing behind it. [`compare`] measures operators as processes on a real control plane.
+//! resource to its StatefulSet and nothing behind it. [`compare`] measures operators as processes on a real control plane,
+//! and [`tables`] what each cache strategy costs our own one there.
 //!
 //! What is measured, and how the figures are read, stands in the README; the benches are in `benches/`.
 
@@ -22,6 +23,7 @@ pub mod compare;
 pub mod formed;
 pub mod operated;
 pub mod samples;
+pub mod tables;
 
 /// Where everything is created.
 pub const NAMESPACE: &str = "bench";

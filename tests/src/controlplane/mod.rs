@@ -19,6 +19,7 @@ mod manager;
 mod programs;
 
 use std::{
+    io::{Read as _, Seek as _, SeekFrom},
     net::TcpListener,
     path::{Path, PathBuf},
     time::Duration,
@@ -178,6 +179,25 @@ impl ControlPlane {
     pub fn audit(&self) -> Option<Vec<AuditRecord>> {
         let text = std::fs::read_to_string(files::audit(self.folder.path())).ok()?;
         Some(records(&text))
+    }
+
+    /// The requests whose lines lie behind this place of the log, as [`ControlPlane::audit`], and the place behind
+    /// them: after many thousand requests the whole log takes seconds to read. `None` where it cannot be read.
+    pub fn audit_from(&self, place: u64) -> Option<(Vec<AuditRecord>, u64)> {
+        let mut file = std::fs::File::open(files::audit(self.folder.path())).ok()?;
+        file.seek(SeekFrom::Start(place)).ok()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
+        // A last line that is still being written is read next time.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let text = std::str::from_utf8(bytes.get(..whole)?).ok()?;
+        Some((records(text), place + whole as u64))
+    }
+
+    /// The length of the log now, as a place for [`ControlPlane::audit_from`].
+    pub fn audit_end(&self) -> Option<u64> {
+        let log = std::fs::metadata(files::audit(self.folder.path())).ok()?;
+        Some(log.len())
     }
 
     /// The processes by name: kube-apiserver, etcd, kube-controller-manager.
