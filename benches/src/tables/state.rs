@@ -81,13 +81,13 @@ impl<'a> State<'a> {
         Ok(names)
     }
 
-    /// Changes an annotation of every cluster.
+    /// Changes an annotation of the Service of every cluster: a change that a reconcile compares all objects for.
     ///
     /// # Errors
     /// If the server refuses.
     pub async fn touch(&self, value: &str) -> anyhow::Result<()> {
         let clusters: Api<Neo4jEnterpriseCluster> = Api::namespaced(self.client(), self.namespace());
-        let patch = json!({"metadata": {"annotations": {"example.com/bench": value}}});
+        let patch = json!({"spec": {"service": {"annotations": {"example.com/bench": value}}}});
         stream::iter(0..self.clusters)
             .map(|number| {
                 let (clusters, patch) = (&clusters, &patch);
