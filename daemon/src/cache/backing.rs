@@ -105,7 +105,7 @@ pub(super) fn form_of<V: View>(keep: Keep) -> Form {
 }
 
 impl<V: View> Kept<V> {
-    fn new(keep: Keep) -> Self {
+    pub(super) fn new(keep: Keep) -> Self {
         match keep {
             Keep::Keys => Self::Keys(Arc::default()),
             Keep::All if V::KIND != Kind::Secret => Self::Whole(Arc::default(), Arc::default()),

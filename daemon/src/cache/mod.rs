@@ -35,6 +35,8 @@ mod source;
 mod store;
 mod switch;
 mod table;
+#[doc(hidden)]
+pub mod testing;
 pub(crate) mod text;
 mod transcode;
 mod triggers;

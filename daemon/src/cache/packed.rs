@@ -102,6 +102,12 @@ impl<V: View> Packed<V> {
         self.decode(self.metadata.update_entry)
     }
 
+    /// The text that is kept.
+    pub(super) fn text(&self) -> Result<String, String> {
+        let value: serde_json::Value = self.decode(false)?;
+        Ok(value.to_string())
+    }
+
     /// Bytes of the object as JSON text without its managedFields.
     pub(super) fn length(&self) -> usize {
         self.length as usize
