@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{packed::Packed, views::View};
+use super::{packed::Packed, views::View, weight};
 
 /// Bytes that are kept decoded per kind, unless said otherwise.
 pub(super) const BOUND: u64 = 4 << 20;
@@ -135,10 +135,10 @@ impl<V> Inner<V> {
 
 /// Bytes of a kept object with its slots in both tables.
 fn size<V: View>(object: &V) -> u64 {
-    let counted = size_of::<V>() + 2 * size_of::<usize>();
+    let counted = weight::shared(size_of::<V>());
     let slots = size_of::<Key>() + size_of::<Slot<V>>() + size_of::<(u64, Key)>();
     // Both tables are about three quarters full.
-    (counted + slots + slots / 3 + object.meta().resource_version.len() + object.bytes()) as u64
+    (counted + slots + slots / 3 + weight::text(Some(&object.meta().resource_version)) + object.bytes()) as u64
 }
 
 #[cfg(test)]

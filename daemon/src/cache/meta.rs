@@ -12,8 +12,17 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::text::intern;
+use super::{
+    text::{Pair, intern, intern_set},
+    weight,
+};
 use crate::reconcile::{Live, MANAGER, manifest::APPLIED_HASH};
+
+/// Labels that number the pods of a StatefulSet or of a Job.
+const INDEXES: [&str; 2] = [
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/job-completion-index",
+];
 
 /// Prefixes of the annotations that are kept.
 const OURS: [&str; 2] = ["neo4j.neo4j.com/", "neo4j.com/"];
@@ -61,31 +70,62 @@ pub struct Owner {
     pub kind: Arc<str>,
     /// Name.
     pub name: Arc<str>,
-    /// Uid.
-    pub uid: Box<str>,
+    /// Uid; siblings share it.
+    pub uid: Arc<str>,
 }
 
-/// A small sorted map of shared strings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pairs(Box<[(Arc<str>, Arc<str>)]>);
+/// A small sorted map of shared strings. Once it is [divided](Pairs::divide), the part that does not tell siblings
+/// apart is shared with them.
+#[derive(Clone, Default)]
+pub struct Pairs {
+    own: Box<[Pair]>,
+    shared: Option<Arc<[Pair]>>,
+}
 
 // === impl Pairs ===
 
 impl Pairs {
+    fn of(mut pairs: Vec<Pair>) -> Self {
+        pairs.sort_unstable();
+        Self {
+            own: pairs.into_boxed_slice(),
+            shared: None,
+        }
+    }
+
+    /// Shares what other objects of the same owner carry too; the pairs that tell this one apart stay its own.
+    fn divide(&mut self, name: &Arc<str>) {
+        let (own, shared): (Vec<Pair>, Vec<Pair>) = std::mem::take(&mut self.own)
+            .into_iter()
+            .partition(|(key, value)| INDEXES.contains(&&**key) || *value == *name);
+        let named = |(key, value)| {
+            if value == *name {
+                (key, Arc::clone(name))
+            } else {
+                (key, value)
+            }
+        };
+        self.own = own.into_iter().map(named).collect();
+        self.shared = (!shared.is_empty()).then(|| intern_set(&shared));
+    }
+
+    fn find(&self, key: &str) -> Option<&Arc<str>> {
+        [&*self.own, self.shared.as_deref().unwrap_or_default()]
+            .into_iter()
+            .find_map(|pairs| {
+                let place = pairs.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
+                Some(&pairs[place].1)
+            })
+    }
+
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .binary_search_by(|(known, _)| (**known).cmp(key))
-            .ok()
-            .map(|place| &*self.0[place].1)
+        self.find(key).map(|value| &**value)
     }
 
     /// The shared value of `key`.
     pub fn shared(&self, key: &str) -> Option<Arc<str>> {
-        self.0
-            .binary_search_by(|(known, _)| (**known).cmp(key))
-            .ok()
-            .map(|place| Arc::clone(&self.0[place].1))
+        self.find(key).map(Arc::clone)
     }
 
     /// Whether `key` has this value.
@@ -95,12 +135,21 @@ impl Pairs {
 
     /// Every pair, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (&**key, &**value))
+        let mut own = self.own.iter().peekable();
+        let mut shared = self.shared.iter().flat_map(|shared| shared.iter()).peekable();
+        std::iter::from_fn(move || {
+            let from_own = match (own.peek(), shared.peek()) {
+                (Some((left, _)), Some((right, _))) => left < right,
+                (left, _) => left.is_some(),
+            };
+            if from_own { own.next() } else { shared.next() }
+        })
+        .map(|(key, value)| (&**key, &**value))
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.own.is_empty() && self.shared.is_none()
     }
 
     /// As an owned map.
@@ -110,20 +159,31 @@ impl Pairs {
             .collect()
     }
 
-    /// Bytes on the heap; the strings themselves are shared.
+    /// Bytes on the heap that are not shared.
     pub fn bytes(&self) -> usize {
-        std::mem::size_of_val(&*self.0)
+        weight::slice(&self.own)
+    }
+}
+
+impl PartialEq for Pairs {
+    fn eq(&self, other: &Self) -> bool {
+        let known = |pairs: &Self| pairs.shared.as_ref().map(Arc::as_ptr);
+        (known(self) == known(other) && self.own == other.own) || self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Pairs {}
+
+impl fmt::Debug for Pairs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
 impl<'a> FromIterator<(&'a str, &'a str)> for Pairs {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(pairs: I) -> Self {
-        let mut pairs: Vec<_> = pairs
-            .into_iter()
-            .map(|(key, value)| (intern(key), intern(value)))
-            .collect();
-        pairs.sort_unstable();
-        Self(pairs.into_boxed_slice())
+        let pairs = pairs.into_iter();
+        Self::of(pairs.map(|(key, value)| (intern(key), intern(value))).collect())
     }
 }
 
@@ -181,8 +241,7 @@ impl<'de> Visitor<'de> for PairsVisitor {
             let value = map.next_value::<Option<Cow<'_, str>>>()?.unwrap_or_default();
             pairs.push((intern(&key), intern(&value)));
         }
-        pairs.sort_unstable();
-        Ok(Pairs(pairs.into_boxed_slice()))
+        Ok(Pairs::of(pairs))
     }
 }
 
@@ -286,15 +345,18 @@ impl<'de> Deserialize<'de> for Meta {
             .map(|owner| Owner {
                 kind: intern(&owner.kind),
                 name: intern(&owner.name),
-                uid: owner.uid,
+                uid: intern(&owner.uid),
             });
+        let name: Arc<str> = raw.name.as_deref().unwrap_or_default().into();
+        let mut labels = raw.labels;
+        labels.divide(&name);
         Ok(Self {
             namespace: intern(raw.namespace.as_deref().unwrap_or_default()),
-            name: raw.name.as_deref().unwrap_or_default().into(),
+            name,
             uid: raw.uid.unwrap_or_default(),
             resource_version: raw.resource_version.unwrap_or_default(),
             generation: raw.generation,
-            labels: raw.labels,
+            labels,
             annotations,
             owner,
             created: raw.creation_timestamp.and_then(|text| text.parse().ok()),
@@ -335,17 +397,13 @@ impl Meta {
 
     /// Bytes on the heap that belong to this object alone.
     pub fn bytes(&self) -> usize {
-        /// Two counters in front of the text of an `Arc<str>`.
-        const COUNTS: usize = 2 * size_of::<usize>();
-        self.name.len()
-            + COUNTS
-            + self.uid.len()
-            + self.resource_version.len()
+        weight::shared(self.name.len())
+            + weight::text(Some(&self.uid))
+            + weight::text(Some(&self.resource_version))
             + self.labels.bytes()
             + self.annotations.bytes()
-            + self.owner.as_ref().map_or(0, |owner| owner.uid.len())
-            + std::mem::size_of_val(&*self.finalizers)
-            + self.applied_hash.as_ref().map_or(0, |hash| hash.len())
+            + weight::slice(&self.finalizers)
+            + weight::text(self.applied_hash.as_deref())
     }
 }
 
@@ -385,6 +443,26 @@ mod tests {
         assert!(meta.update_entry);
         assert_eq!(meta.version(), Some(42));
         assert_eq!(meta.live(), Live::of(&json!({ "metadata": sample() })));
+    }
+
+    #[test]
+    fn siblings_share_what_does_not_tell_them_apart() {
+        let pod = |name: &str, index: &str| -> Meta {
+            serde_json::from_value(json!({"name": name, "labels": {
+                "apps.kubernetes.io/pod-index": index, "app": "x", "statefulset.kubernetes.io/pod-name": name, "z": "y",
+            }}))
+            .unwrap()
+        };
+        let (first, second) = (pod("c-server-0", "0").labels, pod("c-server-1", "1").labels);
+        assert!(Arc::ptr_eq(
+            first.shared.as_ref().unwrap(),
+            second.shared.as_ref().unwrap()
+        ));
+        assert_ne!(first, second);
+        assert_eq!(first, first.iter().collect());
+        assert_eq!(second.get("apps.kubernetes.io/pod-index"), Some("1"));
+        let keys: Vec<&str> = first.iter().map(|(key, _)| key).collect();
+        assert!(keys.is_sorted() && keys.len() == 4, "{keys:?}");
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub(crate) mod text;
 mod transcode;
 mod triggers;
 mod views;
+mod weight;
 
 pub use answer::{Answer, Freshness, ReadSource};
 pub use custom::{Custom, CustomKind};

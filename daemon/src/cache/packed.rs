@@ -16,6 +16,7 @@ use super::{
     meta::Meta,
     transcode::{self, Extent},
     views::View,
+    weight,
 };
 use crate::reconcile::MANAGER;
 
@@ -170,7 +171,7 @@ impl<V: View> View for Packed<V> {
         &self.metadata
     }
     fn bytes(&self) -> usize {
-        self.metadata.bytes() + self.blob.len()
+        self.metadata.bytes() + weight::slice(&self.blob)
     }
 }
 

@@ -1,12 +1,16 @@
 //! The projection of a pod.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use neo4j_operator_shared::Kind;
 use serde::Deserialize;
 
 use super::{
     meta::Meta,
+    text::intern,
     views::{RawCondition, View},
+    weight,
 };
 
 /// Longest termination message that is kept; the kubelet's own bound.
@@ -19,13 +23,13 @@ pub struct PodView {
     /// Metadata.
     pub metadata: Meta,
     /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
-    pub phase: Option<Box<str>>,
+    pub phase: Option<Arc<str>>,
     /// Why it is in that phase, as `Evicted`.
-    pub reason: Option<Box<str>>,
+    pub reason: Option<Arc<str>>,
     /// Its address.
     pub ip: Option<Box<str>>,
     /// Its node.
-    pub node: Option<Box<str>>,
+    pub node: Option<Arc<str>>,
     /// Condition `Ready`.
     pub ready: bool,
     /// Why it cannot be scheduled, if so.
@@ -40,7 +44,7 @@ pub struct PodView {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerState {
     /// Its name.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Whether it is an init container.
     pub init: bool,
     /// Whether it is ready.
@@ -48,11 +52,11 @@ pub struct ContainerState {
     /// Restarts so far.
     pub restarts: i32,
     /// Why it waits, as `CrashLoopBackOff` or `ImagePullBackOff`.
-    pub waiting: Option<Box<str>>,
+    pub waiting: Option<Arc<str>>,
     /// How it ended, if it runs no more.
-    pub terminated: Option<Ended>,
+    pub terminated: Option<Box<Ended>>,
     /// How it ended before its last restart.
-    pub last: Option<Ended>,
+    pub last: Option<Box<Ended>>,
 }
 
 /// How a container ended.
@@ -171,12 +175,12 @@ impl RawContainer {
     fn state(self, init: bool, with_message: bool) -> ContainerState {
         let (waiting, terminated) = self.state.map_or((None, None), |state| {
             (
-                state.waiting.and_then(|waiting| waiting.reason),
-                state.terminated.map(|ended| ended.ended(with_message)),
+                state.waiting.and_then(|waiting| shared(waiting.reason.as_deref())),
+                state.terminated.map(|ended| Box::new(ended.ended(with_message))),
             )
         });
         ContainerState {
-            name: self.name,
+            name: intern(&self.name),
             init,
             ready: self.ready,
             restarts: self.restart_count,
@@ -185,7 +189,7 @@ impl RawContainer {
             last: self
                 .last_state
                 .and_then(|state| state.terminated)
-                .map(|ended| ended.ended(with_message)),
+                .map(|ended| Box::new(ended.ended(with_message))),
         }
     }
 }
@@ -200,10 +204,10 @@ impl From<RawPod> for PodView {
         let main = status.container_statuses.into_iter().flatten();
         Self {
             metadata: raw.metadata,
-            phase: status.phase,
-            reason: status.reason,
+            phase: shared(status.phase.as_deref()),
+            reason: shared(status.reason.as_deref()),
             ip: status.pod_ip.filter(|ip| !ip.is_empty()),
-            node: raw.spec.node_name,
+            node: shared(raw.spec.node_name.as_deref()),
             ready: condition("Ready").is_some_and(|ready| ready.status == "True"),
             unschedulable: condition("PodScheduled")
                 .filter(|scheduled| scheduled.status == "False")
@@ -220,13 +224,13 @@ impl From<RawPod> for PodView {
     }
 }
 
-fn length(text: Option<&str>) -> usize {
-    text.map_or(0, str::len)
+fn shared(text: Option<&str>) -> Option<Arc<str>> {
+    text.map(intern)
 }
 
 impl Ended {
     fn bytes(&self) -> usize {
-        length(self.reason.as_deref()) + length(self.message.as_deref())
+        weight::class(size_of::<Self>()) + weight::text(self.reason.as_deref()) + weight::text(self.message.as_deref())
     }
 }
 
@@ -237,20 +241,15 @@ impl View for PodView {
     }
     fn bytes(&self) -> usize {
         self.metadata.bytes()
-            + [&self.phase, &self.reason, &self.ip, &self.node, &self.unschedulable]
-                .into_iter()
-                .map(|text| length(text.as_deref()))
-                .sum::<usize>()
-            + std::mem::size_of_val(&*self.containers)
+            + weight::text(self.ip.as_deref())
+            + weight::text(self.unschedulable.as_deref())
+            + weight::slice(&self.containers)
             + self
                 .containers
                 .iter()
-                .map(|container| {
-                    container.name.len()
-                        + length(container.waiting.as_deref())
-                        + container.terminated.as_ref().map_or(0, Ended::bytes)
-                        + container.last.as_ref().map_or(0, Ended::bytes)
-                })
+                .flat_map(|container| [&container.terminated, &container.last])
+                .flatten()
+                .map(|ended| ended.bytes())
                 .sum::<usize>()
     }
 }

@@ -22,7 +22,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{meta::Meta, select::Select, text::intern, views::View};
+use super::{meta::Meta, select::Select, text::intern, views::View, weight};
 
 const SHARDS: usize = 16;
 /// A version that no object has.
@@ -128,11 +128,12 @@ impl<V: View> Default for Store<V> {
     }
 }
 
-/// Bytes of an entry: the view, its two counters and its slot in the tree beside the name.
+/// Bytes of an entry: the view, its two counters and its slot in the tree beside the name, as the allocator
+/// rounds them.
 fn size<V: View>(object: &V) -> i64 {
-    let slot = size_of::<V>() + 2 * size_of::<usize>() + size_of::<Entry<V>>() + size_of::<Arc<str>>();
+    let slot = size_of::<Entry<V>>() + size_of::<Arc<str>>();
     // Nodes of a B-tree are filled by about three quarters.
-    (slot + slot / 8 + object.bytes()) as i64
+    (weight::shared(size_of::<V>()) + slot + slot / 3 + object.bytes()) as i64
 }
 
 impl<V: View> Store<V> {
@@ -378,9 +379,15 @@ impl<V: View> Store<V> {
         }
         let before = if let Some(held) = held {
             self.bytes.fetch_add(bytes - held.bytes, Ordering::Relaxed);
-            held.bytes = bytes;
-            held.mark = mark.unwrap_or(held.mark);
-            Some(std::mem::replace(&mut held.object, Arc::clone(&object)))
+            let entry = Entry {
+                object: Arc::clone(&object),
+                mark: mark.unwrap_or(held.mark),
+                bytes,
+            };
+            // With the key, or the name of the first state would be kept beside that of this one.
+            let before = space.objects.remove(&meta.name);
+            space.objects.insert(Arc::clone(&meta.name), entry);
+            before.map(|before| before.object)
         } else {
             self.objects.fetch_add(1, Ordering::Relaxed);
             self.bytes.fetch_add(bytes, Ordering::Relaxed);

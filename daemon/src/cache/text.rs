@@ -6,67 +6,98 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    hash::Hash,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
+
+use super::weight;
 
 /// Longer strings are rarely shared and not worth a look-up.
 const LONGEST: usize = 64;
 /// The table is not swept below this size.
 const SMALLEST: usize = 1024;
 
-struct Table {
-    texts: HashSet<Arc<str>>,
+/// A label or an annotation.
+pub(super) type Pair = (Arc<str>, Arc<str>);
+
+struct Table<T: ?Sized> {
+    held: HashSet<Arc<T>>,
     sweep_at: usize,
 }
 
-static TABLE: LazyLock<Mutex<Table>> = LazyLock::new(|| {
-    Mutex::new(Table {
-        texts: HashSet::new(),
-        sweep_at: SMALLEST,
-    })
-});
+static TABLE: LazyLock<Mutex<Table<str>>> = LazyLock::new(Mutex::default);
+static SETS: LazyLock<Mutex<Table<[Pair]>>> = LazyLock::new(Mutex::default);
 
 /// The shared copy of `text`.
 pub fn intern(text: &str) -> Arc<str> {
     if text.len() > LONGEST {
         return text.into();
     }
-    let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = table.texts.get(text) {
-        return Arc::clone(known);
-    }
-    if table.texts.len() >= table.sweep_at {
-        table.sweep();
-    }
-    let shared: Arc<str> = text.into();
-    table.texts.insert(Arc::clone(&shared));
-    shared
+    lock(&TABLE).share(text)
 }
 
-/// Bytes of the table: its places and what it shares.
+/// The shared copy of a sorted set of pairs: all objects of one owner carry nearly the same labels.
+pub(super) fn intern_set(set: &[Pair]) -> Arc<[Pair]> {
+    lock(&SETS).share(set)
+}
+
+fn lock<T: ?Sized>(table: &Mutex<Table<T>>) -> MutexGuard<'_, Table<T>> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes of the tables: their places and what they share.
 pub fn bytes() -> u64 {
-    TABLE.lock().unwrap_or_else(PoisonError::into_inner).bytes() as u64
+    (lock(&SETS).bytes() + lock(&TABLE).bytes()) as u64
 }
 
 /// Drops what nobody uses, and the room for it; says how many bytes that were.
 pub fn sweep() -> u64 {
-    let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = table.bytes();
-    table.sweep();
-    table.texts.shrink_to(SMALLEST);
-    before.saturating_sub(table.bytes()) as u64
+    // The sets hold texts: they go first.
+    (lock(&SETS).give_back() + lock(&TABLE).give_back()) as u64
 }
 
-impl Table {
+impl<T: ?Sized> Default for Table<T> {
+    fn default() -> Self {
+        Self {
+            held: HashSet::new(),
+            sweep_at: SMALLEST,
+        }
+    }
+}
+
+impl<T: ?Sized + Hash + Eq> Table<T> {
+    fn share(&mut self, value: &T) -> Arc<T>
+    where
+        for<'a> Arc<T>: From<&'a T>,
+    {
+        if let Some(known) = self.held.get(value) {
+            return Arc::clone(known);
+        }
+        if self.held.len() >= self.sweep_at {
+            self.sweep();
+        }
+        let shared = Arc::<T>::from(value);
+        self.held.insert(Arc::clone(&shared));
+        shared
+    }
+
     fn sweep(&mut self) {
-        self.texts.retain(|text| Arc::strong_count(text) > 1);
-        self.sweep_at = (self.texts.len() * 2).max(SMALLEST);
+        self.held.retain(|held| Arc::strong_count(held) > 1);
+        self.sweep_at = (self.held.len() * 2).max(SMALLEST);
+    }
+
+    fn give_back(&mut self) -> usize {
+        let before = self.bytes();
+        self.sweep();
+        self.held.shrink_to(SMALLEST);
+        before.saturating_sub(self.bytes())
     }
 
     fn bytes(&self) -> usize {
-        // A text has two counters before it, and takes a place in steps of eight.
-        let texts = self.texts.iter().map(|text| (text.len() + 16).next_multiple_of(8));
-        self.texts.capacity() * (size_of::<Arc<str>>() + 1) + texts.sum::<usize>()
+        let values = self.held.iter().map(|held| weight::shared(size_of_val(&**held)));
+        // A table is full at seven eighths of its places, and notes a byte beside each.
+        let places = (self.held.capacity() * 8 / 7).next_power_of_two();
+        weight::class(places * (size_of::<Arc<T>>() + 1)) + values.sum::<usize>()
     }
 }
 
@@ -86,8 +117,8 @@ mod tests {
         for number in 0..10 * SMALLEST {
             drop(intern(&format!("text-{number}")));
         }
-        let table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(table.texts.len() <= 4 * SMALLEST, "{}", table.texts.len());
+        let held = lock(&TABLE).held.len();
+        assert!(held <= 4 * SMALLEST, "{held}");
     }
 
     #[test]

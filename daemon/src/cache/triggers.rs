@@ -199,7 +199,7 @@ impl Index {
         {
             let key = key(kind, Arc::clone(&owner.name));
             // Before the watch of the owner's kind has seen it, its uid is not known: wake it then.
-            let other = self.uids.get(&key).is_some_and(|uid| *uid != owner.uid);
+            let other = self.uids.get(&key).is_some_and(|uid| **uid != *owner.uid);
             return (!other).then_some(key);
         }
         if let Some(backup) = meta.labels.shared(BACKUP_LABEL) {

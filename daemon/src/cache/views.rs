@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use neo4j_operator_shared::Kind;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::meta::{Meta, Pairs};
+use super::{
+    meta::{Meta, Pairs},
+    weight,
+};
 
 /// A projection of one kind.
 pub trait View: DeserializeOwned + Clone + Send + Sync + 'static {
@@ -254,20 +257,16 @@ impl View for StatefulSetView {
     fn bytes(&self) -> usize {
         self.metadata.bytes()
             + self.template_annotations.bytes()
-            + length(self.image.as_deref())
-            + std::mem::size_of_val(&*self.storage)
+            + weight::text(self.image.as_deref())
+            + weight::slice(&self.storage)
             + self
                 .storage
                 .iter()
-                .map(|(name, size)| name.len() + size.len())
+                .map(|(name, size)| weight::text(Some(name)) + weight::text(Some(size)))
                 .sum::<usize>()
-            + length(self.current_revision.as_deref())
-            + length(self.update_revision.as_deref())
+            + weight::text(self.current_revision.as_deref())
+            + weight::text(self.update_revision.as_deref())
     }
-}
-
-fn length(text: Option<&str>) -> usize {
-    text.map_or(0, str::len)
 }
 
 // === Service ===
@@ -346,10 +345,10 @@ impl View for ServiceView {
     }
     fn bytes(&self) -> usize {
         self.metadata.bytes()
-            + length(self.service_type.as_deref())
-            + length(self.cluster_ip.as_deref())
-            + std::mem::size_of_val(&*self.ingress)
-            + self.ingress.iter().map(|text| text.len()).sum::<usize>()
+            + weight::text(self.service_type.as_deref())
+            + weight::text(self.cluster_ip.as_deref())
+            + weight::slice(&self.ingress)
+            + self.ingress.iter().map(|text| weight::text(Some(text))).sum::<usize>()
     }
 }
 
@@ -438,11 +437,11 @@ impl View for PvcView {
     }
     fn bytes(&self) -> usize {
         self.metadata.bytes()
-            + length(self.phase.as_deref())
-            + length(self.requested.as_deref())
-            + length(self.actual.as_deref())
-            + length(self.storage_class.as_deref())
-            + length(self.volume.as_deref())
+            + weight::text(self.phase.as_deref())
+            + weight::text(self.requested.as_deref())
+            + weight::text(self.actual.as_deref())
+            + weight::text(self.storage_class.as_deref())
+            + weight::text(self.volume.as_deref())
     }
 }
 
@@ -555,7 +554,7 @@ impl View for JobView {
         &self.metadata
     }
     fn bytes(&self) -> usize {
-        self.metadata.bytes() + length(self.failure.as_deref())
+        self.metadata.bytes() + weight::text(self.failure.as_deref())
     }
 }
 
@@ -600,6 +599,8 @@ impl View for CronJobView {
         &self.metadata
     }
     fn bytes(&self) -> usize {
-        self.metadata.bytes() + length(self.spec.schedule.as_deref()) + length(self.spec.time_zone.as_deref())
+        self.metadata.bytes()
+            + weight::text(self.spec.schedule.as_deref())
+            + weight::text(self.spec.time_zone.as_deref())
     }
 }

@@ -75,7 +75,7 @@ fn keep<V: View>(report: &mut Report, form: &'static str, held: impl FnOnce() ->
     let counted = counted as f64 + testing::shared_bytes() as f64 - shared as f64;
     let ratio = counted / bytes as f64;
     println!("{form}: {bytes} bytes in use, {counted} counted ({ratio:.3}), at most {peak} while it was filled");
-    report.holds((0.85..=1.1).contains(&ratio), || {
+    report.holds((0.9..=1.1).contains(&ratio), || {
         format!("{form}: {ratio:.3} of the bytes are counted")
     });
     let before = weigh::live();
@@ -87,7 +87,7 @@ fn keep<V: View>(report: &mut Report, form: &'static str, held: impl FnOnce() ->
     });
     testing::sweep_shared();
     let after = weigh::live();
-    report.holds(after.abs_diff(before) <= bytes / 15, || {
+    report.holds(after.abs_diff(before) <= bytes / 50, || {
         format!("{form}: {before} bytes before and {after} after a second list")
     });
     black_box(&held);
@@ -238,13 +238,15 @@ fn no_form_holds_the_data_of_a_secret() {
     }
 }
 
+// The bounds are what was measured and a tenth more. The goals are lower: 700 bytes of an own pod and 250 of a key.
+
 /// Bytes of an own pod as it is read.
-const SELECTED: f64 = 2000.0;
+const SELECTED: f64 = 1300.0;
 /// Bytes of what triggers need of an own pod.
-const KEY: f64 = 1200.0;
+const KEY: f64 = 895.0;
 /// The same of a pod of somebody else.
-const FOREIGN_KEY: f64 = 1200.0;
+const FOREIGN_KEY: f64 = 1155.0;
 /// Bytes of an own Secret.
-const METADATA: f64 = 950.0;
+const METADATA: f64 = 1000.0;
 /// Bytes that are asked for while a pod is decoded to its key.
-const DECODING: usize = 2000;
+const DECODING: usize = 2120;

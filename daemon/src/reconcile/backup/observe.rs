@@ -175,7 +175,7 @@ impl World {
         let pods_of = |job: &JobView| {
             let owned = |pod: &&Arc<PodView>| {
                 let owner = pod.metadata.owner.as_ref();
-                owner.is_some_and(|owner| owner.uid == job.metadata.uid)
+                owner.is_some_and(|owner| *owner.uid == *job.metadata.uid)
             };
             self.pods.iter().filter(owned).map(|pod| &**pod).collect()
         };

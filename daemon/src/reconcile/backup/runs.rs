@@ -98,7 +98,7 @@ pub fn judge(observed: &Observed<'_>, folder: &str, now: Timestamp) -> Verdict {
 /// The end of the newest container that ran a backup; one that succeeded is the one that counts.
 fn last_end<'a>(pods: &[&'a PodView]) -> Option<&'a Ended> {
     pods.iter()
-        .filter_map(|pod| pod.container(names::CONTAINER)?.terminated.as_ref())
+        .filter_map(|pod| pod.container(names::CONTAINER)?.terminated.as_deref())
         .max_by_key(|ended| (ended.code == 0, ended.finished))
 }
 
