@@ -1,6 +1,6 @@
 //! Figures as tables for people.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use neo4j_operator_shared::Strategy;
 
@@ -46,10 +46,10 @@ pub fn strategies(rows: &[Row], arguments: &Arguments) -> String {
             },
             format!("{} / {}", short(row.times.median), short(row.times.p99)),
         ];
-        text += &format!("| {} |\n", cells.join(" | "));
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
     for row in rows {
-        text += &format!("\n{} among {}: {}", row.strategy, row.foreign, row.phases);
+        let _ = write!(text, "\n{} among {}: {}", row.strategy, row.foreign, row.phases);
     }
     text
 }
@@ -72,10 +72,11 @@ pub fn switches(changes: &[Change], foreign: u32) -> String {
         });
         let rest = changes.iter().filter(|change| change.from == from);
         let rest = rest.map(|change| change.rest.longest).max().unwrap_or_default();
-        text += &format!("| {from} | {} | {} |\n", cells.join(" | "), short(rest));
+        let _ = writeln!(text, "| {from} | {} | {} |", cells.join(" | "), short(rest));
     }
     for change in changes {
-        text += &format!(
+        let _ = write!(
+            text,
             "\n{} -> {}: {:.3} s, probe {:.3} s; during: {} reads, p50 {}, p99 {}, longest {}; at rest: p50 {}, p99 {}, longest {}",
             change.from,
             change.to,
@@ -117,7 +118,7 @@ pub fn peak(figures: &Figures) -> String {
         megabytes(last),
     );
     for (time, resident) in after.iter().step_by(4) {
-        text += &format!("\n{:.2} s: {}", time.as_secs_f64(), megabytes(*resident));
+        let _ = write!(text, "\n{:.2} s: {}", time.as_secs_f64(), megabytes(*resident));
     }
     text
 }

@@ -111,13 +111,15 @@ impl<V: View> Pump<V> {
             return;
         }
         let after = &applied.object;
+        // In a list our own write may hide one of others that came before it, which no event told of.
+        let echo = applied.echo && mark.is_none();
         let seen = match &applied.before {
             // In the first list everything is new; later, what a list brings was missed while nobody watched.
             None if mark == Some(1) => Seen::Listed,
-            None if applied.echo => Seen::Echo,
+            None if echo => Seen::Echo,
             None => Seen::Appeared,
             Some(before) if before.meta().generation != after.meta().generation => Seen::Changed,
-            Some(_) if applied.echo => Seen::Echo,
+            Some(_) if echo => Seen::Echo,
             Some(before) if after.differs(before) => Seen::Changed,
             Some(_) if mark.is_some() => Seen::Relisted,
             Some(_) => Seen::Echo,

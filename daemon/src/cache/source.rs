@@ -194,12 +194,11 @@ impl<V: View> Source<V> {
 
     fn told(&self, meta: &Meta, ticks: &Ticks<V>) {
         self.tell(&meta.namespace, |backing| {
-            let table = backing.kept.table();
+            let (table, since) = (backing.kept.table(), ticks.of(backing));
             if backing.delivers(meta) {
-                let since = Some(ticks.of(backing));
-                table.raise(&meta.namespace, &meta.name, &meta.resource_version, since);
+                table.raise(&meta.namespace, &meta.name, &meta.resource_version, Some(since));
             } else {
-                table.release(&meta.namespace, &meta.name);
+                table.outside(&meta.namespace, &meta.name, &meta.resource_version, since);
             }
         });
     }

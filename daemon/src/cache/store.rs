@@ -69,8 +69,11 @@ struct Floor {
     version: u128,
     /// It comes from a write of our own.
     own: bool,
-    /// The server said that the object is gone.
+    /// The server said that the object is gone; or, with a version of its own, that it is not one that the
+    /// watch delivers. What the store has of it from before is not handed out.
     gone: bool,
+    /// Of two answers that were under way at once one said that it is gone, and nobody knows which is later.
+    unsure: bool,
     tick: u64,
     set: Instant,
 }
@@ -171,8 +174,8 @@ impl<V: View> Store<V> {
             (Some(entry), None) => Found::Here(Arc::clone(&entry.object)),
             (Some(entry), Some(floor)) if floor.allows(entry.object.meta()) => Found::Here(Arc::clone(&entry.object)),
             (None, None) => Found::Nothing,
-            (None, Some(floor)) if floor.gone => Found::Nothing,
-            (Some(_), Some(floor)) if floor.gone => Found::Doubtful,
+            (None, Some(floor)) if floor.gone && !floor.unsure => Found::Nothing,
+            (_, Some(floor)) if floor.gone => Found::Doubtful,
             _ => Found::Stale,
         }
     }
@@ -192,7 +195,7 @@ impl<V: View> Store<V> {
             .iter()
             .filter(|(name, floor)| match space.objects.get(&***name) {
                 Some(entry) => !floor.allows(entry.object.meta()),
-                None => !floor.gone,
+                None => !floor.gone || floor.unsure,
             })
             .map(|(name, _)| Arc::clone(name))
             .collect();
@@ -286,6 +289,7 @@ impl<V: View> Store<V> {
             version,
             own,
             gone,
+            unsure: false,
             tick: self.ticks.fetch_add(1, Ordering::SeqCst) + 1,
             set: Instant::now(),
         }
@@ -298,12 +302,16 @@ impl<V: View> Store<V> {
         let version = resource_version.parse().unwrap_or(NEVER - 1);
         let mut shard = self.write(namespace);
         let space = shard.entry(intern(namespace)).or_default();
-        let known = space.floors.get(name).copied();
-        if let (Some(Floor { gone: true, tick, .. }), Some(since)) = (known, since)
-            && tick > since
+        if let (Some(known), Some(since)) = (space.floors.get_mut(name), since)
+            && known.gone
+            && known.tick > since
         {
+            // Whichever of the two is later, nothing older than this is handed out.
+            known.unsure = true;
+            known.version = known.version.max(version);
             return;
         }
+        let known = space.floors.get(name).copied();
         let held = space.objects.get(name).and_then(|entry| entry.object.meta().version());
         let higher = known.is_some_and(|known| !known.gone && known.version >= version);
         if higher || (known.is_none() && held.is_some_and(|held| held >= version)) {
@@ -316,19 +324,26 @@ impl<V: View> Store<V> {
     pub(super) fn absent(&self, namespace: &str, name: &str, since: u64) {
         let mut shard = self.write(namespace);
         let space = shard.entry(intern(namespace)).or_default();
-        if space.floors.get(name).is_some_and(|floor| floor.tick > since) {
-            return;
-        }
-        space.set(name, self.floor(NEVER, false, true));
+        let unsure = space.floors.get(name).is_some_and(|floor| floor.tick > since);
+        let floor = self.floor(NEVER, false, true);
+        space.set(name, Floor { unsure, ..floor });
         drop(shard);
         self.caught_up.notify_waiters();
     }
 
-    /// The object is not one that the watch delivers: no event will ever clear its floor.
-    pub(super) fn release(&self, namespace: &str, name: &str) {
+    /// The server says, to a read that began at `since`, that the object at this version is not one that the
+    /// watch delivers: what the store has of it is from before, and no event may ever come.
+    pub(super) fn outside(&self, namespace: &str, name: &str, resource_version: &str, since: u64) {
+        let version = resource_version.parse().unwrap_or(NEVER - 1);
         let mut shard = self.write(namespace);
-        if let Some(space) = shard.get_mut(namespace) {
-            space.floors.remove(name);
+        let space = shard.entry(intern(namespace)).or_default();
+        match space.floors.get_mut(name) {
+            Some(known) if known.gone && known.tick > since => {
+                known.unsure = true;
+                known.version = known.version.max(version);
+            }
+            Some(known) if !known.gone && known.version > version => {}
+            _ => space.set(name, self.floor(version, false, true)),
         }
         drop(shard);
         self.caught_up.notify_waiters();
@@ -427,11 +442,9 @@ impl<V: View> Store<V> {
             return false;
         }
         let removed = space.objects.remove(&gone.name);
-        if space
-            .floors
-            .get(&gone.name)
-            .is_some_and(|floor| !floor.gone && gone.version().is_none_or(|version| version >= floor.version))
-        {
+        if space.floors.get(&gone.name).is_some_and(|floor| {
+            floor.version != NEVER && gone.version().is_none_or(|version| version >= floor.version)
+        }) {
             space.floors.remove(&gone.name);
         }
         drop(shard);

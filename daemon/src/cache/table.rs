@@ -17,8 +17,8 @@ pub(super) trait Table: Send + Sync {
     fn raise(&self, namespace: &str, name: &str, resource_version: &str, since: Option<u64>);
     /// See [`Store::absent`].
     fn absent(&self, namespace: &str, name: &str, since: u64);
-    /// See [`Store::release`].
-    fn release(&self, namespace: &str, name: &str);
+    /// See [`Store::outside`].
+    fn outside(&self, namespace: &str, name: &str, resource_version: &str, since: u64);
     /// See [`Store::close`].
     fn close(&self);
     /// See [`Store::each`].
@@ -42,8 +42,8 @@ impl<V: View> Table for Store<V> {
     fn absent(&self, namespace: &str, name: &str, since: u64) {
         Self::absent(self, namespace, name, since);
     }
-    fn release(&self, namespace: &str, name: &str) {
-        Self::release(self, namespace, name);
+    fn outside(&self, namespace: &str, name: &str, resource_version: &str, since: u64) {
+        Self::outside(self, namespace, name, resource_version, since);
     }
     fn close(&self) {
         Self::close(self);
@@ -77,9 +77,6 @@ pub(super) fn hand_over(old: &Side<'_>, new: &Side<'_>) -> Vec<(Meta, Seen)> {
     old.table.close();
     let mut changed = Vec::new();
     old.table.each(&mut |meta| {
-        if !(new.delivers)(meta) {
-            return;
-        }
         match new.table.peek(&meta.namespace, &meta.name) {
             Some((uid, version)) if uid == meta.uid && version == meta.version() => {}
             Some((uid, version)) => {
@@ -89,6 +86,8 @@ pub(super) fn hand_over(old: &Side<'_>, new: &Side<'_>) -> Vec<(Meta, Seen)> {
                         .raise(&meta.namespace, &meta.name, &meta.resource_version, Some(EARLIER));
                 }
             }
+            // One that the new watch does not deliver may be delivered when it has changed, and was looked up above.
+            None if !(new.delivers)(meta) => {}
             None => {
                 changed.push((meta.clone(), Seen::Gone));
                 new.table

@@ -96,8 +96,8 @@ impl Hooks for Storm {
                 tokio::time::sleep(Duration::from_millis(late)).await;
             }
             match fate {
-                0..30 if self.skips => Delivery::Skip,
-                30..40 => Delivery::Close,
+                0..10 => Delivery::Close,
+                10..310 if self.skips => Delivery::Skip,
                 _ => Delivery::Deliver,
             }
         }

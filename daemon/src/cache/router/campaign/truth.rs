@@ -13,6 +13,11 @@ use crate::cache::ReadSource;
 /// Kind, namespace, name.
 pub(super) type Object = (Kind, &'static str, String);
 
+/// The cluster that an object belongs to, while it is one of ours.
+pub(super) fn cluster((kind, _, name): &Object) -> String {
+    format!("{kind}-{name}")
+}
+
 /// A state of an object.
 #[derive(Clone, Copy, Debug)]
 struct State {
@@ -34,8 +39,9 @@ struct History {
 #[derive(Debug, Default)]
 pub(super) struct Truth {
     objects: HashMap<Object, History>,
-    /// When something of a cluster was last changed by others, and when its key last ran.
-    dirty: BTreeMap<(&'static str, String), u64>,
+    /// When an object of ours was last changed by others.
+    dirty: HashMap<Object, u64>,
+    /// When the key of a cluster last ran.
     ran: BTreeMap<(&'static str, String), u64>,
     clock: u64,
     pub(super) violations: Vec<String>,
@@ -54,9 +60,11 @@ impl Truth {
         self.objects.entry(object.clone()).or_default()
     }
 
-    /// A write begins.
-    pub(super) fn begin_write(&mut self, object: &Object) {
+    /// A write begins; the answer is when.
+    pub(super) fn begin_write(&mut self, object: &Object) -> u64 {
         self.of(object).pending += 1;
+        self.clock += 1;
+        self.clock
     }
 
     /// A write ended: with the object at this version, without it (its last version), or with nothing.
@@ -70,10 +78,14 @@ impl Truth {
         }
     }
 
-    /// Something of a cluster was changed by others.
-    pub(super) fn changed(&mut self, namespace: &'static str, cluster: String) {
-        self.clock += 1;
-        self.dirty.insert((namespace, cluster), self.clock);
+    /// An object was changed by others, in a write that began then. One that is no longer ours is compared in the
+    /// end only: if it came and went while the watch was in trouble, no store ever knew of it, and nobody is woken.
+    pub(super) fn changed(&mut self, object: &Object, began: u64, is: bool) {
+        if is {
+            self.dirty.insert(object.clone(), began);
+        } else {
+            self.dirty.remove(object);
+        }
     }
 
     /// The key of a cluster runs.
@@ -147,9 +159,16 @@ impl Truth {
 
     /// Keys that did not run after what they own was changed.
     pub(super) fn lost(&self) -> Vec<String> {
-        let late = self.dirty.iter().filter(|(key, at)| self.ran.get(*key).is_none_or(|ran| ran < *at));
-        late.map(|((namespace, cluster), _)| format!("{namespace}/{cluster} did not run after its last change"))
-            .collect()
+        let late = self.dirty.iter().filter(|(object, at)| {
+            let ran = self.ran.get(&(object.1, cluster(object)));
+            ran.is_none_or(|ran| ran < *at)
+        });
+        late.map(|(object, at)| {
+            let last = self.objects.get(object).and_then(|history| history.states.last());
+            let ran = self.ran.get(&(object.1, cluster(object)));
+            format!("the owner of {object:?} ran at {ran:?}, not after {at}; last {last:?}")
+        })
+        .collect()
     }
 }
 
