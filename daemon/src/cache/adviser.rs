@@ -219,23 +219,24 @@ impl Adviser {
         }
     }
 
-    /// Requests per second to the API server over the last `span`.
-    fn api_rate(&self, span: Duration) -> Option<f64> {
+    /// Notes how many requests were sent so far; only the task does, so that what is kept has a bound.
+    fn note_requests(&self) {
         let (now, sent) = (Instant::now(), self.observer.requests());
         let mut state = self.state();
-        state.requests.push_back((now, sent));
-        while state.requests.len() > 2 && state.requests.front().is_some_and(|(at, _)| now - *at > LONG_WINDOW) {
+        while state.requests.front().is_some_and(|(at, _)| now - *at > LONG_WINDOW) {
             state.requests.pop_front();
         }
-        let within = |(at, _): &&(Instant, u64)| now.saturating_duration_since(*at) <= span.max(LOOK);
-        let (at, before) = state.requests.iter().find(within).copied()?;
-        let seconds = now.saturating_duration_since(at).as_secs_f64();
+        state.requests.push_back((now, sent));
+    }
+
+    /// Requests per second to the API server over the last `span`; nothing in the first second.
+    fn api_rate(&self, span: Duration) -> Option<f64> {
+        let (now, sent) = (Instant::now(), self.observer.requests());
+        let state = self.state();
+        let within = |(at, _): &&(Instant, u64)| now.saturating_duration_since(*at) <= span.max(2 * LOOK);
         // A process that has just begun counts from its start.
-        let (seconds, before) = if seconds < 1.0 {
-            (self.started.elapsed().as_secs_f64(), 0)
-        } else {
-            (seconds, before)
-        };
+        let (at, before) = state.requests.iter().find(within).copied().unwrap_or((self.started, 0));
+        let seconds = now.saturating_duration_since(at).as_secs_f64();
         (seconds >= 1.0).then(|| sent.saturating_sub(before) as f64 / seconds)
     }
 
@@ -251,7 +252,7 @@ impl Adviser {
                 _ = look.tick() => {}
                 () = cancel.cancelled() => return,
             }
-            self.api_rate(LONG_WINDOW);
+            self.note_requests();
             self.switcher.observe();
             self.note_end();
             self.keep_to_budget();

@@ -200,9 +200,10 @@ impl Switcher {
         self.state().record.mean_error()
     }
 
-    /// Whether a change is under way.
+    /// Whether a change is under way, or may still go back: one that `adaptive` makes would take that away.
     pub(super) fn busy(&self) -> bool {
-        self.state().running.is_some()
+        let state = self.state();
+        state.running.is_some() || state.watching.is_some()
     }
 
     /// How a change ended, once it has.
@@ -348,15 +349,6 @@ impl Switcher {
             done.rollback_at = None;
             state.record.update(&done);
         }
-        let changes = self.changes(&plan.policy);
-        let progress = changes.iter().map(|(kind, keep, source)| KindProgress {
-            kind: *kind,
-            from: source.form(),
-            to: source.form_of(*keep),
-            objects: 0,
-            synced: false,
-            trouble: None,
-        });
         let operation = Operation {
             id: format!("sw-{}", state.number),
             by,
@@ -366,7 +358,7 @@ impl Switcher {
             state: OperationState::Preparing,
             started: Timestamp::now(),
             seconds: 0.0,
-            progress: progress.collect(),
+            progress: progress(&self.changes(&plan.policy)),
             rollback_at: None,
             reason: None,
             forecast: plan.forecast,
@@ -383,7 +375,7 @@ impl Switcher {
             id: operation.id.clone(),
             policy: plan.policy,
             before: (*self.policy()).clone(),
-            kinds: changes,
+            kinds: Vec::new(),
             cancel,
             rollback: plan.rollback,
             measured,
@@ -412,12 +404,16 @@ impl Switcher {
         }
     }
 
-    async fn run(self: Arc<Self>, change: Change) {
+    async fn run(self: Arc<Self>, mut change: Change) {
         let began = Instant::now();
-        // Whoever raises or lowers one of the kinds ends first.
+        // Whoever raises or lowers a kind ends first, also one that has now what the change asks for.
         let mut gates = Vec::new();
-        for (_, _, source) in &change.kinds {
+        for (_, source) in &self.sources {
             gates.extend(Arc::clone(source.gate()).acquire_owned().await.ok());
+        }
+        change.kinds = self.changes(&change.policy);
+        if let Some(running) = &mut self.state().running {
+            running.operation.progress = progress(&change.kinds);
         }
         let ready = self.fill_all(&change).await;
         let swapped = ready.and_then(|()| self.swap_all(&change));
@@ -537,6 +533,19 @@ impl Switcher {
             }
         }
     }
+}
+
+/// One row per kind, before anything is filled.
+fn progress(changes: &[(Kind, Keep, Arc<dyn AnySource>)]) -> Vec<KindProgress> {
+    let rows = changes.iter().map(|(kind, keep, source)| KindProgress {
+        kind: *kind,
+        from: source.form(),
+        to: source.form_of(*keep),
+        objects: 0,
+        synced: false,
+        trouble: None,
+    });
+    rows.collect()
 }
 
 /// What is broken and was not before.

@@ -96,11 +96,14 @@ pub(super) fn hand_over(old: &Side<'_>, new: &Side<'_>) -> Vec<(Meta, Seen)> {
         }
     });
     let mut appeared = Vec::new();
-    new.table.each(&mut |meta| {
-        if (old.delivers)(meta) && old.table.peek(&meta.namespace, &meta.name).is_none() {
-            appeared.push(meta.clone());
-        }
-    });
+    new.table
+        .each(&mut |meta| match old.table.peek(&meta.namespace, &meta.name) {
+            None if (old.delivers)(meta) => appeared.push(meta.clone()),
+            None => {}
+            Some((uid, version)) if uid == meta.uid && version == meta.version() => {}
+            // It may belong to another owner than what the old one had under that name.
+            Some(_) => changed.push((meta.clone(), Seen::Changed)),
+        });
     if old.complete {
         // Its absence may have been told to somebody already.
         let since = new.table.tick();

@@ -34,11 +34,7 @@ pub fn draw(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
         Constraint::Length(1),
     ])
     .areas(area);
-    header::title(view, frame, title);
-    header::pages(view, frame, pages);
-    if tall {
-        header::goals(view, frame, goals);
-    }
+    header::top(view, frame, [title, pages, goals]);
     put(view, frame, switch, |width, height| {
         switcher::panel(view, width, height)
     });

@@ -17,6 +17,15 @@ use crate::{
     widget::{in_unit, seconds},
 };
 
+/// The lines above every page. Goals that have no line are left out.
+pub fn top(view: &View<'_>, frame: &mut Frame<'_>, [name, names, slo]: [Rect; 3]) {
+    title(view, frame, name);
+    pages(view, frame, names);
+    if !slo.is_empty() {
+        goals(view, frame, slo);
+    }
+}
+
 /// Name, link, uptime, clock.
 pub fn title(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let sample = view.app.model.sample.as_ref();
@@ -83,7 +92,7 @@ fn badge(view: &View<'_>) -> (String, Role) {
 }
 
 /// One entry per goal: verdict, value, bound.
-pub fn goals(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
+fn goals(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let goals = view.app.model.goals();
     let mut spans = vec![view.label(" SLO ")];
     if goals.is_empty() {
@@ -135,7 +144,7 @@ fn goal_spans<'a>(view: &View<'a>, goal: &Goal, bound: bool) -> Vec<Span<'a>> {
 }
 
 /// The pages there are, the open one in brackets.
-pub fn pages(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
+fn pages(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let mut spans = vec![Span::raw(" ")];
     for row in ACTIONS {
         let (Action::Go(page), Some(key)) = (row.action, row.keys.first()) else {

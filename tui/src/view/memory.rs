@@ -40,11 +40,7 @@ pub fn draw(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
         Constraint::Length(1),
     ])
     .areas(area);
-    header::title(view, frame, title);
-    header::pages(view, frame, pages);
-    if tall {
-        header::goals(view, frame, goals);
-    }
+    header::top(view, frame, [title, pages, goals]);
     timeline_panel(view, frame, chart);
     let [left, right] = Layout::horizontal([Constraint::Percentage(54), Constraint::Percentage(46)]).areas(middle);
     put(view, frame, left, |width, height| reclaims(view, width, height));

@@ -37,9 +37,7 @@ pub fn draw(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
     ])
     .areas(area);
     let halves = |area| Layout::horizontal([Constraint::Percentage(50), Constraint::Percentage(50)]).areas::<2>(area);
-    header::title(view, frame, title);
-    header::pages(view, frame, pages);
-    header::goals(view, frame, goals);
+    header::top(view, frame, [title, pages, goals]);
     let [left, right] = halves(first);
     put(view, frame, left, |width, _| panels::latency(view, width));
     put(view, frame, right, |width, _| panels::queue(view, width));

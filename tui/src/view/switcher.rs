@@ -193,7 +193,9 @@ fn row<'a>(view: &View<'a>, index: usize, wanted: Wanted, width: usize) -> Line<
         let gap = cells - fit(&text, cells - 1).chars().count();
         spans.push(Span::raw(" ".repeat(gap)));
     }
-    spans.push(view.span(format!("{:<5}", percent(forecast.confidence)), Role::Text));
+    // A tenth of a percent would say more than is known, and touch the next column.
+    let sure = format!("{:.0}%", forecast.confidence * 100.0);
+    spans.push(view.span(format!("{sure:<5}"), Role::Text));
     spans.push(view.span(fit(&goals, width.saturating_sub(if wide { 105 } else { 67 })), role));
     Line::from(spans)
 }

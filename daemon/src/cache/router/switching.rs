@@ -240,6 +240,25 @@ async fn lazy_keeps_a_kind_from_its_first_read_until_nobody_reads_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_takes_in_what_was_being_let_go_when_it_began() {
+    let world = World::new(Strategy::Lazy).await;
+    while world.get("own").await.freshness.source != ReadSource::Cache {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let source = world.router.any(Kind::ConfigMap).unwrap();
+    let gate = Arc::clone(source.gate()).acquire_owned().await.unwrap();
+    let request = World::request(Strategy::Selective, None);
+    world.router.switch(&request, By::User).await.unwrap();
+    // As the warmer does with a kind that nobody reads.
+    source.prepare(Keep::Keys);
+    synced(&source.prepared().unwrap().0).await;
+    drop(source.swap());
+    drop(gate);
+    assert_eq!(world.over().await.state, OperationState::Done);
+    assert_eq!(world.get("own").await.freshness.source, ReadSource::Cache);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_change_at_a_time_and_it_can_be_cancelled_before_the_swap() {
     let world = World::new(Strategy::Selective).await;
     let began = world
