@@ -1,7 +1,9 @@
-//! Bodies: JSON with its duplicate keys noticed, YAML, a little protobuf, patches by their media type.
+//! Bodies: read with a bound; JSON with its duplicate keys noticed, YAML, a little protobuf, patches by their media type.
 
-use std::{cell::RefCell, fmt};
+use std::{cell::RefCell, fmt, pin::pin};
 
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -11,6 +13,47 @@ use super::super::{
     status::Failure,
 };
 use super::protobuf::{self, ProtobufError};
+
+/// A request body may have this many bytes.
+pub(super) const MAX: usize = 3 << 20;
+/// Of a body that is too large this many bytes are read to the end and thrown away.
+///
+/// A connection that is answered and closed with bytes unread is reset, and the client sees a broken pipe in place of the answer.
+const DRAINED: usize = 16 << 20;
+
+/// Why there are no bytes of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It has more than [`MAX`] bytes.
+    TooLarge,
+    /// The connection broke within it.
+    Broken,
+}
+
+/// Reads a body of up to [`MAX`] bytes, and a larger one to its end.
+pub(super) async fn read<B: http_body::Body<Data = Bytes>>(body: B) -> Result<Bytes, Unread> {
+    let mut body = pin!(body);
+    let mut kept = BytesMut::new();
+    let mut length = 0;
+    while length <= DRAINED
+        && let Some(frame) = body.frame().await
+    {
+        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else {
+            continue;
+        };
+        length += data.len();
+        if length <= MAX {
+            kept.extend_from_slice(&data);
+        } else {
+            kept = BytesMut::new();
+        }
+    }
+    if length > MAX {
+        Err(Unread::TooLarge)
+    } else {
+        Ok(kept.freeze())
+    }
+}
 
 /// What the body of an object may be.
 const OBJECT_TYPES: &str = "application/json, application/yaml";

@@ -14,7 +14,7 @@ use std::{
 
 use ::http::{HeaderMap, Method, Request, Response, header, request::Parts};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 
 use self::{
     reply::{failure, json, text},
@@ -50,9 +50,6 @@ pub(super) struct Disconnected;
 pub(super) type ReplyBody = UnsyncBoxBody<Bytes, Disconnected>;
 type Reply = Response<ReplyBody>;
 
-/// A request body may have this many bytes.
-pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
-
 /// A request that may be made, with its whole body.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
@@ -87,7 +84,7 @@ impl Door {
     async fn answer<B>(self, request: Request<B>) -> Result<Reply, Disconnected>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Display + Into<Box<dyn std::error::Error + Send + Sync>>,
+        B::Error: Display,
     {
         let (parts, body) = request.into_parts();
         let mut record = RequestRecord {
@@ -96,20 +93,19 @@ impl Door {
             user_agent: header_text(&parts.headers, header::USER_AGENT).to_owned(),
             ..RequestRecord::default()
         };
-        let result = match self.admit(&parts, &mut record) {
-            Err(refusal) => Err(Stop::Failure(refusal)),
-            Ok(user) => match Limited::new(body, MAX_BODY).collect().await {
-                Ok(bytes) => {
-                    let asked = Asked {
-                        parts: &parts,
-                        bytes: &bytes.to_bytes(),
-                        user: &user,
-                    };
-                    self.route(asked, &mut record).await
-                }
-                Err(error) if error.is::<LengthLimitError>() => Err(Failure::too_large(MAX_BODY).into()),
-                Err(_) => Err(Stop::Disconnect),
-            },
+        let admitted = self.admit(&parts, &mut record);
+        let result = match (admitted, body::read(body).await) {
+            (_, Err(body::Unread::Broken)) => Err(Stop::Disconnect),
+            (Err(refusal), _) => Err(Stop::Failure(refusal)),
+            (Ok(_), Err(body::Unread::TooLarge)) => Err(Failure::too_large(body::MAX).into()),
+            (Ok(user), Ok(bytes)) => {
+                let asked = Asked {
+                    parts: &parts,
+                    bytes: &bytes,
+                    user: &user,
+                };
+                self.route(asked, &mut record).await
+            }
         };
         let reply = match result {
             Ok(reply) => Ok(reply),
@@ -429,7 +425,7 @@ fn media_type(headers: &HeaderMap) -> String {
 impl<B> tower::Service<Request<B>> for Door
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Display + Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Error: Display,
 {
     type Response = Reply;
     type Error = Disconnected;

@@ -1,7 +1,9 @@
 //! Bad requests get clear answers, and the client of the daemon gets what it asks for.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{
     Api,
@@ -38,7 +40,7 @@ fn config_map(name: &str, data: &Value) -> ConfigMap {
 async fn bad_requests_are_refused_with_their_reason() {
     let server = Server::new(Options::default());
     let maps = "/api/v1/namespaces/default/configmaps";
-    let big = format!("{{\"data\":\"{}\"}}", "x".repeat(MAX_BODY));
+    let big = format!("{{\"data\":\"{}\"}}", "x".repeat(body::MAX));
     for (method, path, media, body, code, reason) in [
         ("POST", maps, "application/json", "{\"kind\": ", 400, "BadRequest"),
         ("POST", maps, "application/json", "[]", 400, "BadRequest"),
@@ -235,4 +237,36 @@ async fn a_row_carries_as_much_of_its_object_as_the_client_asks_for() {
     );
     assert_eq!(rows("?includeObject=None").await.1, Value::Null);
     assert_eq!(rows("?includeObject=Everything").await.0, 400);
+}
+
+/// A body of so many bytes in frames of 64 KiB, and what was read of it.
+fn streamed(bytes: usize, taken: &Arc<AtomicUsize>) -> impl http_body::Body<Data = Bytes, Error = Infallible> + use<> {
+    const FRAME: usize = 64 << 10;
+    let taken = Arc::clone(taken);
+    StreamBody::new(futures::stream::iter((0..bytes / FRAME).map(move |_| {
+        taken.fetch_add(FRAME, Ordering::Relaxed);
+        Ok(http_body::Frame::data(Bytes::from(vec![b' '; FRAME])))
+    })))
+}
+
+/// What is left unread resets the connection before the client has seen the answer.
+#[tokio::test(start_paused = true)]
+async fn a_body_is_read_to_its_end_before_it_is_refused_unless_it_has_none() {
+    let server = Server::new(Options::default());
+    let maps = "/api/v1/namespaces/default/configmaps";
+    for (door, code, bytes, read) in [
+        (Door::acting_as(server.clone(), User::admin()), 413, 8 << 20, 8 << 20),
+        (
+            Door::acting_as(server.clone(), User::admin()),
+            413,
+            1 << 30,
+            (16 << 20) + (64 << 10),
+        ),
+        (Door::guarded(server.clone()), 403, 2 << 20, 2 << 20),
+    ] {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let request = Request::post(maps).body(streamed(bytes, &taken)).unwrap();
+        let answer = door.clone().call(request).await.unwrap();
+        assert_eq!((answer.status().as_u16(), taken.load(Ordering::Relaxed)), (code, read));
+    }
 }
