@@ -94,6 +94,7 @@ mod tests {
             uri: String::new(),
             code,
             received: String::new(),
+            answered: String::new(),
         }
     }
 

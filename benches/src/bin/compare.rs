@@ -5,7 +5,11 @@ use std::fs;
 use anyhow::Context as _;
 use clap::Parser as _;
 use neo4j_operator_benches::{
-    compare::{self, arguments::Arguments, report::table},
+    compare::{
+        self,
+        arguments::Arguments,
+        report::{table, timelines},
+    },
     runtime,
 };
 
@@ -16,6 +20,9 @@ fn main() -> anyhow::Result<()> {
     if let Some(path) = &arguments.json {
         let text = serde_json::to_vec_pretty(&rows)?;
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &arguments.timeline {
+        fs::write(path, timelines(&rows)).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }

@@ -49,6 +49,10 @@ pub struct Arguments {
     /// Also writes the figures here, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+
+    /// Also writes here what was asked between each start or create call and its StatefulSet
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
 }
 
 /// No more foreign objects than the control plane is given room for.

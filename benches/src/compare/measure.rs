@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{
     arguments::Arguments,
     candidate::{Candidate, Memory, memory},
+    timeline::{Timeline, Window},
     world::{Place, World},
 };
 use crate::samples::quantile;
@@ -46,6 +47,9 @@ pub struct Figures {
     pub idle_watches: usize,
     /// Answers 403 over the whole measurement.
     pub forbidden: usize,
+    /// What was asked from the last start, and from each create call, up to the StatefulSet.
+    #[serde(skip)]
+    pub timelines: Vec<Timeline>,
 }
 
 /// Requests of the clusters that were created one after another.
@@ -68,15 +72,18 @@ pub struct Requests {
 pub async fn all(world: &World<'_>, candidate: &Candidate, arguments: &Arguments) -> anyhow::Result<Figures> {
     let began = Timestamp::now();
     let mut start_ms = Vec::new();
+    let mut windows = Vec::new();
     let mut last = None;
     for number in 1..=arguments.starts {
         let place = world.place().await?;
         place.create("waiting").await?;
-        let (began, process) = place
+        let started = Timestamp::now();
+        let (took, process) = place
             .statefulset_after(async || Ok((Instant::now(), candidate.start()?)))
             .await
             .map(|(began, process)| (began.elapsed(), process))?;
-        start_ms.push(milliseconds(began));
+        start_ms.push(milliseconds(took));
+        windows.push(Window::new(format!("start {number}"), started, took));
         if number == arguments.starts {
             last = Some((place, process));
         } else {
@@ -86,13 +93,11 @@ pub async fn all(world: &World<'_>, candidate: &Candidate, arguments: &Arguments
     }
     let (place, mut process) = last.context("no start")?;
     let settled = settled(&mut process).await?.resident;
-    let (create_ms, requests, idle, idle_watches) = creates(world, candidate, arguments, &place).await?;
+    let (create_ms, requests, idle, idle_watches) = creates(world, candidate, arguments, &place, &mut windows).await?;
     process.check()?;
     let Memory { resident, peak } = memory(process.id()).context("the candidate has no memory: is there a /proc?")?;
-    let forbidden = since(world, candidate, began)?
-        .iter()
-        .filter(|record| record.code == 403)
-        .count();
+    let records = since(world, candidate, began)?;
+    let forbidden = records.iter().filter(|record| record.code == 403).count();
     end(process).await?;
     place.remove().await?;
     Ok(Figures {
@@ -105,6 +110,10 @@ pub async fn all(world: &World<'_>, candidate: &Candidate, arguments: &Arguments
         idle,
         idle_watches,
         forbidden,
+        timelines: windows
+            .into_iter()
+            .map(|window| Timeline::of(window, &records))
+            .collect(),
     })
 }
 
@@ -132,11 +141,13 @@ async fn creates(
     candidate: &Candidate,
     arguments: &Arguments,
     place: &Place,
+    windows: &mut Vec<Window>,
 ) -> anyhow::Result<Creates> {
     let began = Timestamp::now();
     let mut create_ms = Vec::new();
     for number in 0..arguments.creates {
         let name = format!("created-{number:02}");
+        let called = Timestamp::now();
         let call = place
             .statefulset_after(async || {
                 let began = Instant::now();
@@ -144,7 +155,9 @@ async fn creates(
                 Ok(began)
             })
             .await?;
-        create_ms.push(milliseconds(call.elapsed()));
+        let took = call.elapsed();
+        create_ms.push(milliseconds(took));
+        windows.push(Window::new(format!("create {name}"), called, took));
     }
     tokio::time::sleep(AFTERWARDS).await;
     let rested = Timestamp::now();

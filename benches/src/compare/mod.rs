@@ -6,6 +6,7 @@
 //! foreign     other people's objects, varied in size, the same in every run   (pure, then created)
 //! world       one namespace per measurement: definitions, a waiting cluster, cleaning up
 //! measure     the figures of one candidate in one world
+//! timeline    what was asked in a stretch of time, and how long each answer took (pure)
 //! report      figures -> table and JSON                                       (pure)
 //! ```
 //!
@@ -19,6 +20,7 @@ pub mod candidate;
 pub mod foreign;
 pub mod measure;
 pub mod report;
+pub mod timeline;
 pub mod world;
 
 use anyhow::Context as _;

@@ -27,6 +27,15 @@ pub fn table(rows: &[Row]) -> String {
     format!("{HEAD}\n{}\n", lines.join("\n"))
 }
 
+/// The requests of every start and create call, row after row.
+pub fn timelines(rows: &[Row]) -> String {
+    let of = |row: &Row| {
+        let lines: String = row.figures.timelines.iter().map(ToString::to_string).collect();
+        format!("# {} among {} foreign objects\n{lines}", row.candidate, row.foreign)
+    };
+    rows.iter().map(of).collect::<Vec<_>>().join("\n")
+}
+
 fn line(row: &Row) -> String {
     let Figures {
         start_ms,
@@ -38,6 +47,7 @@ fn line(row: &Row) -> String {
         idle,
         idle_watches,
         forbidden,
+        timelines: _,
     } = &row.figures;
     let per = |count: usize| count as f64 / f64::from(requests.clusters.max(1));
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
@@ -85,6 +95,7 @@ mod tests {
             idle: 2,
             idle_watches: 1,
             forbidden: 0,
+            timelines: Vec::new(),
         };
         let row = Row {
             candidate: "ours".to_owned(),

@@ -28,6 +28,8 @@ pub struct AuditRecord {
     pub code: u16,
     /// When it came in, RFC 3339.
     pub received: String,
+    /// When it was answered or, a watch, opened; RFC 3339.
+    pub answered: String,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +47,8 @@ struct Line {
     response_status: ResponseStatus,
     #[serde(default)]
     request_received_timestamp: String,
+    #[serde(default)]
+    stage_timestamp: String,
 }
 
 #[derive(Deserialize)]
@@ -89,6 +93,7 @@ pub fn records(log: &str) -> Vec<AuditRecord> {
             uri: line.uri,
             code: line.response_status.code,
             received: line.request_received_timestamp,
+            answered: line.stage_timestamp,
         })
         .collect()
 }
