@@ -168,7 +168,7 @@ impl Formed {
                 let seen = cache
                     .custom::<Neo4jEnterpriseCluster>(NAMESPACE, NAME, &requests)
                     .await?;
-                if seen.context("the cluster is gone")?.meta.generation >= generation {
+                if seen.context("the cluster is gone")?.meta.generation() >= generation {
                     return Ok(());
                 }
                 self.woken().await;

@@ -196,7 +196,7 @@ fn unpack<V: View>(decoded: &Decoded<V>, packed: &Packed<V>) -> Option<Arc<V>> {
         .get_or(packed)
         .inspect_err(|error| {
             let meta = packed.meta();
-            tracing::warn!(kind = %V::KIND, namespace = %meta.namespace, name = %meta.name, "a kept object cannot be read: {error}");
+            tracing::warn!(kind = %V::KIND, namespace = %meta.namespace(), name = %meta.name(), "a kept object cannot be read: {error}");
         })
         .ok()
 }

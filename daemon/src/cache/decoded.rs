@@ -1,17 +1,29 @@
 //! Objects decoded from a store that keeps them compressed, the least recently read of them dropped first.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{packed::Packed, views::View, weight};
+use hashbrown::{Equivalent, HashMap};
+
+use super::{ident::Version, meta::Meta, packed::Packed, views::View, weight};
 
 /// Bytes that are kept decoded per kind, unless said otherwise.
 pub(super) const BOUND: u64 = 4 << 20;
 
 /// Namespace and name.
 type Key = (Arc<str>, Arc<str>);
+
+/// The same, lent.
+#[derive(Hash)]
+struct Place<'a>(&'a str, &'a str);
+
+impl Equivalent<Key> for Place<'_> {
+    fn equivalent(&self, (namespace, name): &Key) -> bool {
+        *self.0 == **namespace && *self.1 == **name
+    }
+}
 
 /// Decoded objects of one kind.
 #[derive(Debug)]
@@ -32,8 +44,8 @@ struct Inner<V> {
 #[derive(Debug)]
 struct Slot<V> {
     object: Arc<V>,
-    /// As text: a version that is no number identifies as well.
-    version: Box<str>,
+    /// One that is no number identifies as well.
+    version: Version,
     read: u64,
     bytes: u64,
 }
@@ -66,8 +78,7 @@ impl<V: View> Decoded<V> {
     /// decode it. An object that its projection cannot read is an error, with the reason.
     pub(super) fn get_or(&self, packed: &Packed<V>) -> Result<Arc<V>, String> {
         let meta = packed.meta();
-        let key = (Arc::clone(&meta.namespace), Arc::clone(&meta.name));
-        if let Some(object) = self.lock().find(&key, &meta.resource_version) {
+        if let Some(object) = self.lock().find(meta) {
             return Ok(object);
         }
         let object = Arc::new(packed.unpack()?);
@@ -75,10 +86,11 @@ impl<V: View> Decoded<V> {
         if bytes <= self.bound {
             let slot = Slot {
                 object: Arc::clone(&object),
-                version: (*meta.resource_version).into(),
+                version: meta.resource_version(),
                 read: 0,
                 bytes,
             };
+            let key = (Arc::clone(meta.namespace()), meta.name().into());
             self.lock().keep(key, slot, self.bound);
         }
         Ok(object)
@@ -103,9 +115,9 @@ impl<V: View> Decoded<V> {
 }
 
 impl<V> Inner<V> {
-    fn find(&mut self, key: &Key, version: &str) -> Option<Arc<V>> {
-        let slot = self.slots.get_mut(key)?;
-        if *slot.version != *version {
+    fn find(&mut self, meta: &Meta) -> Option<Arc<V>> {
+        let slot = self.slots.get_mut(&Place(meta.namespace(), meta.name()))?;
+        if slot.version != meta.resource_version() {
             return None;
         }
         self.clock += 1;
@@ -135,10 +147,10 @@ impl<V> Inner<V> {
 
 /// Bytes of a kept object with its slots in both tables.
 fn size<V: View>(object: &V) -> u64 {
-    let counted = weight::shared(size_of::<V>());
+    let counted = weight::shared(size_of::<V>()) + weight::shared(object.meta().name().len());
     let slots = size_of::<Key>() + size_of::<Slot<V>>() + size_of::<(u64, Key)>();
     // Both tables are about three quarters full.
-    (counted + slots + slots / 3 + weight::text(Some(&object.meta().resource_version)) + object.bytes()) as u64
+    (counted + slots + slots / 3 + object.bytes()) as u64
 }
 
 #[cfg(test)]
@@ -164,7 +176,7 @@ mod tests {
         let one = decoded.bytes();
         assert_eq!(one, size(&*first));
         let second = decoded.get_or(&packed("a", 2)).unwrap();
-        assert_eq!(&*second.metadata.resource_version, "2");
+        assert_eq!(second.metadata.version(), Some(2));
         assert_eq!(decoded.bytes(), one);
         assert_eq!(decoded.clear(), one);
         assert_eq!((decoded.bytes(), decoded.clear()), (0, 0));
@@ -193,13 +205,13 @@ mod tests {
     #[test]
     fn what_is_larger_than_the_bound_is_handed_out_and_not_kept() {
         let decoded = Decoded::<PodView>::new(100);
-        assert_eq!(&*decoded.get_or(&packed("a", 1)).unwrap().metadata.name, "a");
+        assert_eq!(decoded.get_or(&packed("a", 1)).unwrap().metadata.name(), "a");
         assert_eq!(decoded.bytes(), 0);
     }
 
     #[test]
     fn an_object_that_cannot_be_read_says_why() {
-        let text = r#"{"metadata": {"name": "a"}, "status": {"startTime": "soon"}}"#;
+        let text = r#"{"metadata": {"name": "a"}, "status": {"conditions": "soon"}}"#;
         let broken: Packed<PodView> = serde_json::from_str(text).unwrap();
         let reason = Decoded::default().get_or(&broken).unwrap_err();
         assert!(reason.contains("cannot be read"), "{reason}");

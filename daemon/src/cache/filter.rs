@@ -88,7 +88,7 @@ impl Filter {
     /// Whether the watch delivers an object.
     pub(super) fn matches(&self, meta: &Meta) -> bool {
         self.labels().all(|(key, value)| {
-            let found = meta.labels.get(key);
+            let found = meta.labels().get(key);
             found.is_some() && (value.is_none() || found == value)
         })
     }

@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     backing::api_resource,
+    ident::Version,
     meta::Meta,
     triggers::{Seen, Triggers},
     views::{ConfigMapView, SecretMeta, View},
@@ -38,7 +39,7 @@ pub(super) struct Follower {
 struct Place {
     names: HashMap<Arc<str>, Option<Following>>,
     whole: Option<Following>,
-    seen: Arc<Mutex<HashMap<Arc<str>, Box<str>>>>,
+    seen: Arc<Mutex<HashMap<Arc<str>, Version>>>,
 }
 
 /// A running watch; dropping it ends it.
@@ -117,7 +118,7 @@ impl Follower {
         kind: Kind,
         namespace: &Arc<str>,
         fields: Option<String>,
-        seen: &Arc<Mutex<HashMap<Arc<str>, Box<str>>>>,
+        seen: &Arc<Mutex<HashMap<Arc<str>, Version>>>,
     ) -> Following {
         let subject = Subject {
             kind,
@@ -160,7 +161,7 @@ impl Follower {
     }
 }
 
-fn lock(seen: &Mutex<HashMap<Arc<str>, Box<str>>>) -> MutexGuard<'_, HashMap<Arc<str>, Box<str>>> {
+fn lock(seen: &Mutex<HashMap<Arc<str>, Version>>) -> MutexGuard<'_, HashMap<Arc<str>, Version>> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -170,20 +171,22 @@ struct Look {
     namespace: Arc<str>,
     /// The one name that is watched; without it all of the namespace.
     only: Option<Arc<str>>,
-    seen: Arc<Mutex<HashMap<Arc<str>, Box<str>>>>,
+    seen: Arc<Mutex<HashMap<Arc<str>, Version>>>,
     listed: Vec<Arc<str>>,
     triggers: Arc<Triggers>,
 }
 
 impl Look {
     fn note(&self, meta: &Meta) {
-        if !self.triggers.is_referred(self.kind, &self.namespace, &meta.name) {
+        let name: Arc<str> = meta.name().into();
+        if !self.triggers.is_referred(self.kind, &self.namespace, &name) {
             return;
         }
-        let before = lock(&self.seen).insert(Arc::clone(&meta.name), meta.resource_version.clone());
+        let version = meta.resource_version();
+        let before = lock(&self.seen).insert(Arc::clone(&name), version.clone());
         // Seen for the first time counts too: who refers to it may have read it before the watch began.
-        if before.as_ref() != Some(&meta.resource_version) {
-            self.wake(&meta.name, Seen::Changed);
+        if before != Some(version) {
+            self.wake(&name, Seen::Changed);
         }
     }
 
@@ -204,7 +207,7 @@ impl<V: View> Sink<V> for Look {
     }
 
     fn listed(&mut self, object: V) {
-        self.listed.push(Arc::clone(&object.meta().name));
+        self.listed.push(object.meta().name().into());
         self.note(object.meta());
     }
 
@@ -229,6 +232,6 @@ impl<V: View> Sink<V> for Look {
     }
 
     fn deleted(&mut self, object: V) {
-        self.gone(&object.meta().name);
+        self.gone(&object.meta().name().into());
     }
 }

@@ -3,480 +3,324 @@
 //! What is not named here is skipped while the JSON is read and never allocated: other people's annotations
 //! and above all `managedFields`, of which one bit stays (whether our field manager still owns fields under
 //! the operation `Update`, see [`crate::reconcile::executor`]). An object cannot be written back from it.
+//!
+//! Numbers stand as numbers, what many objects have in common in a [`Shape`] that they share, and the texts
+//! that are left in one piece of memory ([`Pieces`]): of an own pod that is a tenth of what a field each takes.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::Timestamp;
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use uuid::Uuid;
 
 use super::{
-    text::{Pair, intern, intern_set},
-    weight,
+    ident::{Uid, Version},
+    pieces::Pieces,
+    shape::{Shape, Traits},
 };
-use crate::reconcile::{Live, MANAGER, manifest::APPLIED_HASH};
+use crate::reconcile::{Live, manifest::APPLIED_HASH};
 
-/// Labels that number the pods of a StatefulSet or of a Job.
-const INDEXES: [&str; 2] = [
-    "apps.kubernetes.io/pod-index",
-    "batch.kubernetes.io/job-completion-index",
-];
+mod raw;
 
-/// Prefixes of the annotations that are kept.
-const OURS: [&str; 2] = ["neo4j.neo4j.com/", "neo4j.com/"];
-
-/// Whether an annotation is one of those that are kept.
-pub(super) fn ours(annotation: &str) -> bool {
-    OURS.iter().any(|prefix| annotation.starts_with(prefix))
-}
+pub(super) use raw::{Extent, RawMeta, UpdateEntry, ours};
 
 /// Metadata of an object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Meta {
-    /// Namespace; empty for an object without one.
-    pub namespace: Arc<str>,
-    /// Name.
-    pub name: Arc<str>,
-    /// Uid.
-    pub uid: Box<str>,
-    /// resourceVersion.
-    pub resource_version: Box<str>,
-    /// Generation, of kinds that have one.
-    pub generation: Option<i64>,
-    /// Every label.
-    pub labels: Pairs,
-    /// Annotations with one of our prefixes, but for the applied hash.
-    pub annotations: Pairs,
-    /// The controller owner.
-    pub owner: Option<Owner>,
-    /// When it was created.
-    pub created: Option<Timestamp>,
-    /// When its deletion was asked for.
-    pub deleting: Option<Timestamp>,
-    /// Finalizers.
-    pub finalizers: Box<[Arc<str>]>,
-    /// Hash of what we wrote last.
-    pub applied_hash: Option<Box<str>>,
-    /// Our field manager has an entry `Update` for the main resource, left by a POST.
-    pub update_entry: bool,
+    namespace: Arc<str>,
+    /// The name; then, in this order and each only where there is one: the owner's name, what is a text instead
+    /// of a number (uid, version, the owner's uid), the labels' own values, the annotations' values.
+    pieces: Pieces,
+    shape: Arc<Shape>,
+    uid: Uuid,
+    owner_uid: Uuid,
+    version: u64,
+    generation: i64,
+    created: Second,
+    deleting: Second,
 }
 
 /// The controller owner of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
+pub struct Owner<'a> {
     /// Kind as in a manifest.
-    pub kind: Arc<str>,
+    pub kind: &'a str,
     /// Name.
-    pub name: Arc<str>,
-    /// Uid; siblings share it.
-    pub uid: Arc<str>,
+    pub name: &'a str,
+    /// Uid.
+    pub uid: Uid,
 }
 
-/// A small sorted map of shared strings. Once it is [divided](Pairs::divide), the part that does not tell siblings
-/// apart is shared with them.
-#[derive(Clone, Default)]
-pub struct Pairs {
-    own: Box<[Pair]>,
-    shared: Option<Arc<[Pair]>>,
+/// Labels of an object.
+#[derive(Clone, Copy)]
+pub struct Labels<'a>(&'a Meta);
+
+/// Annotations of an object that have one of our prefixes.
+#[derive(Clone, Copy)]
+pub struct Annotations<'a>(&'a Meta);
+
+/// A time as API servers write it, to the second, from 1970 to 2106; zero is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Second(u32);
+
+// === impl Second ===
+
+impl From<Timestamp> for Second {
+    fn from(time: Timestamp) -> Self {
+        Self(time.as_second().clamp(1, u32::MAX.into()) as u32)
+    }
 }
 
-// === impl Pairs ===
-
-impl Pairs {
-    fn of(mut pairs: Vec<Pair>) -> Self {
-        pairs.sort_unstable();
-        Self {
-            own: pairs.into_boxed_slice(),
-            shared: None,
-        }
+impl Second {
+    fn time(self) -> Option<Timestamp> {
+        let seconds = (self.0 > 0).then_some(self.0.into())?;
+        Timestamp::from_second(seconds).ok()
     }
+}
 
-    /// Shares what other objects of the same owner carry too; the pairs that tell this one apart stay its own.
-    fn divide(&mut self, name: &Arc<str>) {
-        let (own, shared): (Vec<Pair>, Vec<Pair>) = std::mem::take(&mut self.own)
-            .into_iter()
-            .partition(|(key, value)| INDEXES.contains(&&**key) || *value == *name);
-        let named = |(key, value)| {
-            if value == *name {
-                (key, Arc::clone(name))
-            } else {
-                (key, value)
-            }
-        };
-        self.own = own.into_iter().map(named).collect();
-        self.shared = (!shared.is_empty()).then(|| intern_set(&shared));
-    }
+// === impl Labels, Annotations ===
 
-    fn find(&self, key: &str) -> Option<&Arc<str>> {
-        [&*self.own, self.shared.as_deref().unwrap_or_default()]
-            .into_iter()
-            .find_map(|pairs| {
-                let place = pairs.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
-                Some(&pairs[place].1)
-            })
-    }
-
+impl<'a> Labels<'a> {
     /// The value of `key`.
-    pub fn get(&self, key: &str) -> Option<&str> {
-        self.find(key).map(|value| &**value)
-    }
-
-    /// The shared value of `key`.
-    pub fn shared(&self, key: &str) -> Option<Arc<str>> {
-        self.find(key).map(Arc::clone)
+    pub fn get(self, key: &str) -> Option<&'a str> {
+        let labels = self.0.shape.labels();
+        let place = labels.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
+        if let Some(common) = &labels[place].1 {
+            return Some(common);
+        }
+        let own = labels[..place].iter().filter(|(_, common)| common.is_none());
+        Some(self.0.pieces.get(self.0.first_label() + own.count()))
     }
 
     /// Whether `key` has this value.
-    pub fn has(&self, key: &str, value: &str) -> bool {
+    pub fn has(self, key: &str, value: &str) -> bool {
         self.get(key) == Some(value)
     }
 
     /// Every pair, sorted by key.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut own = self.own.iter().peekable();
-        let mut shared = self.shared.iter().flat_map(|shared| shared.iter()).peekable();
-        std::iter::from_fn(move || {
-            let from_own = match (own.peek(), shared.peek()) {
-                (Some((left, _)), Some((right, _))) => left < right,
-                (left, _) => left.is_some(),
-            };
-            if from_own { own.next() } else { shared.next() }
-        })
-        .map(|(key, value)| (&**key, &**value))
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.own.is_empty() && self.shared.is_none()
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let mut own = self.0.pieces.from(self.0.first_label());
+        let labels = self.0.shape.labels().iter();
+        labels.map_while(move |(key, common)| Some((&**key, common.as_deref().or_else(|| own.next())?)))
     }
 
     /// As an owned map.
-    pub fn to_map(&self) -> BTreeMap<String, String> {
+    pub fn to_map(self) -> BTreeMap<String, String> {
         self.iter()
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect()
     }
+}
 
-    /// Bytes on the heap that are not shared.
-    pub fn bytes(&self) -> usize {
-        weight::slice(&self.own)
+impl<'a> Annotations<'a> {
+    /// The value of `key`.
+    pub fn get(self, key: &str) -> Option<&'a str> {
+        let keys = self.0.shape.annotations();
+        let place = keys.binary_search_by(|known| (**known).cmp(key)).ok()?;
+        Some(self.0.pieces.get(self.0.first_annotation() + place))
+    }
+
+    /// Whether `key` has this value.
+    pub fn has(self, key: &str, value: &str) -> bool {
+        self.get(key) == Some(value)
+    }
+
+    /// Every pair but the applied hash, sorted by key.
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let keys = self.0.shape.annotations().iter().map(|key| &**key);
+        keys.zip(self.0.pieces.from(self.0.first_annotation()))
+            .filter(|(key, _)| *key != APPLIED_HASH)
     }
 }
 
-impl PartialEq for Pairs {
+impl PartialEq for Labels<'_> {
     fn eq(&self, other: &Self) -> bool {
-        let known = |pairs: &Self| pairs.shared.as_ref().map(Arc::as_ptr);
-        (known(self) == known(other) && self.own == other.own) || self.iter().eq(other.iter())
+        self.iter().eq(other.iter())
     }
 }
 
-impl Eq for Pairs {}
+impl PartialEq for Annotations<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
 
-impl fmt::Debug for Pairs {
+impl fmt::Debug for Labels<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
 }
 
-impl<'a> FromIterator<(&'a str, &'a str)> for Pairs {
-    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(pairs: I) -> Self {
-        let pairs = pairs.into_iter();
-        Self::of(pairs.map(|(key, value)| (intern(key), intern(value))).collect())
-    }
-}
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_option(PairsVisitor { only: None })
-    }
-}
-
-/// Annotations: those with our prefixes.
-#[derive(Default)]
-struct Annotations(Pairs);
-
-impl<'de> Deserialize<'de> for Annotations {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_option(PairsVisitor { only: Some(&OURS) })
-            .map(Self)
-    }
-}
-
-struct PairsVisitor {
-    only: Option<&'static [&'static str]>,
-}
-
-impl<'de> Visitor<'de> for PairsVisitor {
-    type Value = Pairs;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map of strings")
-    }
-
-    fn visit_none<E>(self) -> Result<Pairs, E> {
-        Ok(Pairs::default())
-    }
-
-    fn visit_unit<E>(self) -> Result<Pairs, E> {
-        Ok(Pairs::default())
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Pairs, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-        let mut pairs = Vec::new();
-        while let Some(key) = map.next_key::<Cow<'_, str>>()? {
-            if self
-                .only
-                .is_some_and(|only| !only.iter().any(|prefix| key.starts_with(prefix)))
-            {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let value = map.next_value::<Option<Cow<'_, str>>>()?.unwrap_or_default();
-            pairs.push((intern(&key), intern(&value)));
-        }
-        Ok(Pairs::of(pairs))
+impl fmt::Debug for Annotations<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
 // === impl Meta ===
 
-/// Whether one of the entries of managedFields is ours with the operation `Update`.
-#[derive(Default)]
-pub(super) struct UpdateEntry(pub(super) bool);
-
-impl<'de> Deserialize<'de> for UpdateEntry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Entry<'a> {
-            #[serde(borrow, default)]
-            manager: Cow<'a, str>,
-            #[serde(borrow, default)]
-            operation: Cow<'a, str>,
-            #[serde(borrow, default)]
-            subresource: Option<Cow<'a, str>>,
-        }
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = UpdateEntry;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of managed fields")
-            }
-
-            fn visit_unit<E>(self) -> Result<UpdateEntry, E> {
-                Ok(UpdateEntry(false))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<UpdateEntry, A::Error> {
-                let mut found = false;
-                while let Some(entry) = entries.next_element::<Entry<'_>>()? {
-                    found |= entry.manager == MANAGER && entry.operation == "Update" && entry.subresource.is_none();
-                }
-                Ok(UpdateEntry(found))
-            }
-        }
-        deserializer.deserialize_any(Entries)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawMeta<'a> {
-    #[serde(borrow, default)]
-    namespace: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    name: Option<Cow<'a, str>>,
-    #[serde(default)]
-    uid: Option<Box<str>>,
-    #[serde(default)]
-    resource_version: Option<Box<str>>,
-    #[serde(default)]
-    generation: Option<i64>,
-    #[serde(default)]
-    labels: Pairs,
-    #[serde(default)]
-    annotations: Annotations,
-    #[serde(default)]
-    owner_references: Option<Vec<RawOwner>>,
-    #[serde(borrow, default)]
-    creation_timestamp: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    deletion_timestamp: Option<Cow<'a, str>>,
-    #[serde(default)]
-    finalizers: Option<Vec<String>>,
-    #[serde(default)]
-    managed_fields: UpdateEntry,
-}
-
-#[derive(Deserialize)]
-struct RawOwner {
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    uid: Box<str>,
-    #[serde(default)]
-    controller: Option<bool>,
-}
-
 impl<'de> Deserialize<'de> for Meta {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = RawMeta::deserialize(deserializer)?;
-        let applied_hash = raw.annotations.0.get(APPLIED_HASH).map(Box::from);
-        let annotations = raw
-            .annotations
-            .0
-            .iter()
-            .filter(|(key, _)| *key != APPLIED_HASH)
-            .collect();
-        let owner = raw
-            .owner_references
-            .into_iter()
-            .flatten()
-            .find(|owner| owner.controller == Some(true))
-            .map(|owner| Owner {
-                kind: intern(&owner.kind),
-                name: intern(&owner.name),
-                uid: intern(&owner.uid),
-            });
-        let name: Arc<str> = raw.name.as_deref().unwrap_or_default().into();
-        let mut labels = raw.labels;
-        labels.divide(&name);
-        Ok(Self {
-            namespace: intern(raw.namespace.as_deref().unwrap_or_default()),
-            name,
-            uid: raw.uid.unwrap_or_default(),
-            resource_version: raw.resource_version.unwrap_or_default(),
-            generation: raw.generation,
-            labels,
-            annotations,
-            owner,
-            created: raw.creation_timestamp.and_then(|text| text.parse().ok()),
-            // A time that cannot be read still says that the object is going.
-            deleting: raw
-                .deletion_timestamp
-                .map(|text| text.parse().unwrap_or(Timestamp::UNIX_EPOCH)),
-            finalizers: raw
-                .finalizers
-                .into_iter()
-                .flatten()
-                .map(|finalizer| intern(&finalizer))
-                .collect(),
-            applied_hash,
-            update_entry: raw.managed_fields.0,
-        })
+        raw.keep(Extent::Reads).map_err(D::Error::custom)
+    }
+}
+
+impl Default for Meta {
+    fn default() -> Self {
+        let nothing = RawMeta::default().keep(Extent::Reads);
+        nothing.unwrap_or_else(|_| unreachable!("nothing is not too large"))
+    }
+}
+
+#[allow(clippy::missing_fields_in_debug)] // As it is read, not as it is kept.
+impl fmt::Debug for Meta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meta")
+            .field("namespace", &self.namespace)
+            .field("name", &self.name())
+            .field("uid", &self.uid())
+            .field("resource_version", &self.resource_version())
+            .field("generation", &self.generation())
+            .field("labels", &self.labels())
+            .field("annotations", &self.annotations())
+            .field("applied_hash", &self.applied_hash())
+            .field("owner", &self.owner())
+            .field("created", &self.created())
+            .field("deleting", &self.deleting())
+            .field("finalizers", &self.finalizers())
+            .field("update_entry", &self.update_entry())
+            .finish()
     }
 }
 
 impl Meta {
-    /// What the executor has to know before it writes the object.
-    pub fn live(&self) -> Live {
-        Live {
-            uid: self.uid.to_string(),
-            resource_version: self.resource_version.to_string(),
-            owner_uid: self.owner.as_ref().map(|owner| owner.uid.to_string()),
-            labels: self.labels.to_map(),
-            applied_hash: self.applied_hash.as_deref().map(str::to_owned),
-            update_entry: self.update_entry,
-            deleting: self.deleting.is_some(),
+    /// Namespace; empty for an object without one.
+    pub fn namespace(&self) -> &Arc<str> {
+        &self.namespace
+    }
+
+    /// Name.
+    pub fn name(&self) -> &str {
+        self.pieces.first()
+    }
+
+    /// Uid.
+    pub fn uid(&self) -> Uid {
+        if self.traits().uid_is_text {
+            Uid::Text(self.pieces.get(self.first_text()).into())
+        } else {
+            Uid::Uuid(self.uid)
+        }
+    }
+
+    /// resourceVersion.
+    pub fn resource_version(&self) -> Version {
+        let traits = self.traits();
+        if traits.version_is_text {
+            let place = self.first_text() + usize::from(traits.uid_is_text);
+            Version::Text(self.pieces.get(place).into())
+        } else {
+            Version::Number(self.version)
         }
     }
 
     /// The resourceVersion as a number; `None` means that it cannot be compared (K51).
     pub fn version(&self) -> Option<u128> {
-        self.resource_version.parse().ok()
+        self.resource_version().number()
+    }
+
+    /// Generation, of kinds that have one.
+    pub fn generation(&self) -> Option<i64> {
+        self.traits().generation.then_some(self.generation)
+    }
+
+    /// Every label.
+    pub fn labels(&self) -> Labels<'_> {
+        Labels(self)
+    }
+
+    /// Annotations with one of our prefixes.
+    pub fn annotations(&self) -> Annotations<'_> {
+        Annotations(self)
+    }
+
+    /// Hash of what we wrote last.
+    pub fn applied_hash(&self) -> Option<&str> {
+        self.annotations().get(APPLIED_HASH)
+    }
+
+    /// The controller owner.
+    pub fn owner(&self) -> Option<Owner<'_>> {
+        let uid = if self.traits().owner_uid_is_text {
+            Uid::Text(self.pieces.get(self.first_label() - 1).into())
+        } else {
+            Uid::Uuid(self.owner_uid)
+        };
+        let kind = self.shape.owner()?;
+        let name = self.pieces.get(0);
+        Some(Owner { kind, name, uid })
+    }
+
+    /// When it was created.
+    pub fn created(&self) -> Option<Timestamp> {
+        self.created.time()
+    }
+
+    /// When its deletion was asked for.
+    pub fn deleting(&self) -> Option<Timestamp> {
+        self.deleting.time()
+    }
+
+    /// Finalizers.
+    pub fn finalizers(&self) -> &[Arc<str>] {
+        self.shape.finalizers()
+    }
+
+    /// Our field manager has an entry `Update` for the main resource, left by a POST.
+    pub fn update_entry(&self) -> bool {
+        self.traits().update_entry
+    }
+
+    /// What the executor has to know before it writes the object.
+    pub fn live(&self) -> Live {
+        Live {
+            uid: self.uid().to_string(),
+            resource_version: self.resource_version().to_string(),
+            owner_uid: self.owner().map(|owner| owner.uid.to_string()),
+            labels: self.labels().to_map(),
+            applied_hash: self.applied_hash().map(str::to_owned),
+            update_entry: self.update_entry(),
+            deleting: self.deleting().is_some(),
+        }
     }
 
     /// Bytes on the heap that belong to this object alone.
     pub fn bytes(&self) -> usize {
-        weight::shared(self.name.len())
-            + weight::text(Some(&self.uid))
-            + weight::text(Some(&self.resource_version))
-            + self.labels.bytes()
-            + self.annotations.bytes()
-            + weight::slice(&self.finalizers)
-            + weight::text(self.applied_hash.as_deref())
+        self.pieces.bytes()
+    }
+
+    fn traits(&self) -> Traits {
+        self.shape.traits()
+    }
+
+    // === places of pieces ===
+
+    /// Of what is a text instead of a number.
+    fn first_text(&self) -> usize {
+        usize::from(self.shape.owner().is_some())
+    }
+
+    fn first_label(&self) -> usize {
+        let traits = self.traits();
+        let texts = [traits.uid_is_text, traits.version_is_text, traits.owner_uid_is_text];
+        self.first_text() + texts.map(usize::from).iter().sum::<usize>()
+    }
+
+    fn first_annotation(&self) -> usize {
+        self.first_label() + self.shape.own_labels()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn sample() -> serde_json::Value {
-        json!({
-            "namespace": "n", "name": "c-server", "uid": "u1", "resourceVersion": "42", "generation": 3,
-            "creationTimestamp": "2026-01-01T00:00:00Z",
-            "deletionTimestamp": "2026-01-02T00:00:00Z",
-            "labels": {"b": "2", "a": "1"},
-            "annotations": {"neo4j.com/x": "y", "kubectl.kubernetes.io/last-applied-configuration": "{}",
-                            "neo4j.neo4j.com/applied-hash": "abc"},
-            "ownerReferences": [
-                {"kind": "Other", "name": "o", "uid": "u0"},
-                {"kind": "Neo4jEnterpriseCluster", "name": "c", "uid": "u2", "controller": true},
-            ],
-            "finalizers": ["f"],
-            "managedFields": [
-                {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {}}},
-                {"manager": "neo4j-operator", "operation": "Update", "fieldsV1": {"f:spec": {}}},
-            ],
-        })
-    }
-
-    #[test]
-    fn what_is_read_is_kept_and_nothing_else() {
-        let meta: Meta = serde_json::from_str(&sample().to_string()).unwrap();
-        assert_eq!(meta.labels.iter().collect::<Vec<_>>(), [("a", "1"), ("b", "2")]);
-        assert_eq!(meta.annotations.iter().collect::<Vec<_>>(), [("neo4j.com/x", "y")]);
-        assert_eq!(meta.applied_hash.as_deref(), Some("abc"));
-        assert_eq!(meta.owner.as_ref().unwrap().uid.as_ref(), "u2");
-        assert!(meta.update_entry);
-        assert_eq!(meta.version(), Some(42));
-        assert_eq!(meta.live(), Live::of(&json!({ "metadata": sample() })));
-    }
-
-    #[test]
-    fn siblings_share_what_does_not_tell_them_apart() {
-        let pod = |name: &str, index: &str| -> Meta {
-            serde_json::from_value(json!({"name": name, "labels": {
-                "apps.kubernetes.io/pod-index": index, "app": "x", "statefulset.kubernetes.io/pod-name": name, "z": "y",
-            }}))
-            .unwrap()
-        };
-        let (first, second) = (pod("c-server-0", "0").labels, pod("c-server-1", "1").labels);
-        assert!(Arc::ptr_eq(
-            first.shared.as_ref().unwrap(),
-            second.shared.as_ref().unwrap()
-        ));
-        assert_ne!(first, second);
-        assert_eq!(first, first.iter().collect());
-        assert_eq!(second.get("apps.kubernetes.io/pod-index"), Some("1"));
-        let keys: Vec<&str> = first.iter().map(|(key, _)| key).collect();
-        assert!(keys.is_sorted() && keys.len() == 4, "{keys:?}");
-    }
-
-    #[test]
-    fn absent_and_null_fields_are_the_same() {
-        let meta: Meta = serde_json::from_value(json!({
-            "name": "x", "labels": null, "annotations": null, "managedFields": null, "ownerReferences": null,
-        }))
-        .unwrap();
-        assert_eq!(meta, serde_json::from_str(r#"{"name": "x"}"#).unwrap());
-    }
-
-    #[test]
-    fn a_deletion_time_that_cannot_be_read_still_means_deleting() {
-        let meta: Meta = serde_json::from_str(r#"{"name": "x", "deletionTimestamp": "soon"}"#).unwrap();
-        assert!(meta.deleting.is_some());
-    }
-}
+mod tests;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::{
-    meta::Meta,
+    meta::{Extent as Kept, Meta, RawMeta, UpdateEntry},
     transcode::{self, Extent},
     views::View,
     weight,
@@ -100,7 +100,7 @@ impl<V: View> Packed<V> {
 
     /// Decodes the projection. An object that its projection cannot read is an error, with the reason.
     pub(super) fn unpack(&self) -> Result<V, String> {
-        self.decode(self.metadata.update_entry)
+        self.decode(self.metadata.update_entry())
     }
 
     /// The text that is kept.
@@ -147,14 +147,11 @@ impl<'de, V: View> Deserialize<'de> for Packed<V> {
             if bench.text.len() > LONGEST {
                 return Err(D::Error::custom("the object is too large to be kept"));
             }
-            let mut metadata: Meta =
+            let mut raw: RawMeta<'_> =
                 serde_json::from_slice(&bench.text[place.start..place.end]).map_err(D::Error::custom)?;
-            metadata.update_entry = place.update_entry;
-            metadata.annotations = super::Pairs::default();
-            metadata.finalizers = Box::default();
-            metadata.applied_hash = None;
+            raw.managed_fields = UpdateEntry(place.update_entry);
             Ok(Self {
-                metadata,
+                metadata: raw.keep(Kept::Triggers).map_err(D::Error::custom)?,
                 blob: bench.compress().map_err(D::Error::custom)?,
                 length: bench.text.len() as u32,
                 inside: place.start as u32 + 1,

@@ -1,6 +1,6 @@
 //! The projection of a pod.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
 use neo4j_operator_shared::Kind;
@@ -22,21 +22,13 @@ const MESSAGE: usize = 4096;
 pub struct PodView {
     /// Metadata.
     pub metadata: Meta,
-    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
-    pub phase: Option<Arc<str>>,
-    /// Why it is in that phase, as `Evicted`.
-    pub reason: Option<Arc<str>>,
     /// Its address.
-    pub ip: Option<Box<str>>,
-    /// Its node.
-    pub node: Option<Arc<str>>,
+    pub ip: Option<IpAddr>,
     /// Condition `Ready`.
     pub ready: bool,
     /// Why it cannot be scheduled, if so.
     pub unschedulable: Option<Box<str>>,
-    /// When it was started.
-    pub started: Option<Timestamp>,
-    /// Its containers, init containers first.
+    /// The state of its containers, init containers first.
     pub containers: Box<[ContainerState]>,
 }
 
@@ -45,18 +37,19 @@ pub struct PodView {
 pub struct ContainerState {
     /// Its name.
     pub name: Arc<str>,
-    /// Whether it is an init container.
-    pub init: bool,
     /// Whether it is ready.
     pub ready: bool,
     /// Restarts so far.
     pub restarts: i32,
-    /// Why it waits, as `CrashLoopBackOff` or `ImagePullBackOff`.
-    pub waiting: Option<Arc<str>>,
-    /// How it ended, if it runs no more.
-    pub terminated: Option<Box<Ended>>,
-    /// How it ended before its last restart.
-    pub last: Option<Box<Ended>>,
+    /// What is not as it is with a container that runs and never ended.
+    trouble: Option<Box<Trouble>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Trouble {
+    waiting: Option<Arc<str>>,
+    terminated: Option<Ended>,
+    last: Option<Ended>,
 }
 
 /// How a container ended.
@@ -65,7 +58,7 @@ pub struct Ended {
     /// Exit code.
     pub code: i32,
     /// Reason, as `OOMKilled`.
-    pub reason: Option<Box<str>>,
+    pub reason: Option<Arc<str>>,
     /// Its termination message; kept of pods that belong to a backup, whose report it is.
     pub message: Option<Box<str>>,
     /// When it ended.
@@ -75,17 +68,36 @@ pub struct Ended {
 impl PodView {
     /// The revision of its StatefulSet that it was made from.
     pub fn revision(&self) -> Option<&str> {
-        self.metadata.labels.get("controller-revision-hash")
+        self.metadata.labels().get("controller-revision-hash")
     }
 
     /// The container of that name.
     pub fn container(&self, name: &str) -> Option<&ContainerState> {
         self.containers.iter().find(|container| &*container.name == name)
     }
+}
 
-    /// Restarts of all containers.
-    pub fn restarts(&self) -> i32 {
-        self.containers.iter().map(|container| container.restarts).sum()
+impl ContainerState {
+    /// Why it waits, as `CrashLoopBackOff` or `ImagePullBackOff`.
+    pub fn waiting(&self) -> Option<&str> {
+        self.trouble.as_ref()?.waiting.as_deref()
+    }
+
+    /// How it ended, if it runs no more.
+    pub fn terminated(&self) -> Option<&Ended> {
+        self.trouble.as_ref()?.terminated.as_ref()
+    }
+
+    /// How it ended before its last restart.
+    pub fn last(&self) -> Option<&Ended> {
+        self.trouble.as_ref()?.last.as_ref()
+    }
+
+    fn bytes(&self) -> usize {
+        let Some(trouble) = &self.trouble else { return 0 };
+        let messages = [&trouble.terminated, &trouble.last].into_iter().flatten();
+        let messages = messages.map(|ended| weight::text(ended.message.as_deref()));
+        weight::class(size_of::<Trouble>()) + messages.sum::<usize>()
     }
 }
 
@@ -93,25 +105,14 @@ impl PodView {
 struct RawPod {
     metadata: Meta,
     #[serde(default)]
-    spec: RawSpec,
-    #[serde(default)]
     status: RawStatus,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct RawSpec {
-    node_name: Option<Box<str>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
 struct RawStatus {
-    phase: Option<Box<str>>,
-    reason: Option<Box<str>>,
     #[serde(rename = "podIP")]
     pod_ip: Option<Box<str>>,
-    start_time: Option<Timestamp>,
     conditions: Option<Vec<RawCondition>>,
     container_statuses: Option<Vec<RawContainer>>,
     init_container_statuses: Option<Vec<RawContainer>>,
@@ -162,7 +163,7 @@ impl RawTerminated {
     fn ended(self, with_message: bool) -> Ended {
         Ended {
             code: self.exit_code,
-            reason: self.reason,
+            reason: self.reason.as_deref().map(intern),
             message: self
                 .message
                 .filter(|message| with_message && message.len() <= MESSAGE && !message.is_empty()),
@@ -172,31 +173,31 @@ impl RawTerminated {
 }
 
 impl RawContainer {
-    fn state(self, init: bool, with_message: bool) -> ContainerState {
+    fn state(self, with_message: bool) -> ContainerState {
         let (waiting, terminated) = self.state.map_or((None, None), |state| {
-            (
-                state.waiting.and_then(|waiting| shared(waiting.reason.as_deref())),
-                state.terminated.map(|ended| Box::new(ended.ended(with_message))),
-            )
+            let waiting = state.waiting.and_then(|waiting| waiting.reason);
+            (waiting, state.terminated)
         });
-        ContainerState {
-            name: intern(&self.name),
-            init,
-            ready: self.ready,
-            restarts: self.restart_count,
-            waiting,
-            terminated,
+        let trouble = Trouble {
+            waiting: waiting.as_deref().map(intern),
+            terminated: terminated.map(|ended| ended.ended(with_message)),
             last: self
                 .last_state
                 .and_then(|state| state.terminated)
-                .map(|ended| Box::new(ended.ended(with_message))),
+                .map(|ended| ended.ended(with_message)),
+        };
+        ContainerState {
+            name: intern(&self.name),
+            ready: self.ready,
+            restarts: self.restart_count,
+            trouble: (trouble != Trouble::default()).then(|| Box::new(trouble)),
         }
     }
 }
 
 impl From<RawPod> for PodView {
     fn from(raw: RawPod) -> Self {
-        let of_backup = raw.metadata.labels.get("neo4j.com/backup").is_some();
+        let of_backup = raw.metadata.labels().get("neo4j.com/backup").is_some();
         let status = raw.status;
         let conditions = status.conditions.unwrap_or_default();
         let condition = |name: &str| conditions.iter().find(|condition| condition.name == name);
@@ -204,10 +205,7 @@ impl From<RawPod> for PodView {
         let main = status.container_statuses.into_iter().flatten();
         Self {
             metadata: raw.metadata,
-            phase: shared(status.phase.as_deref()),
-            reason: shared(status.reason.as_deref()),
-            ip: status.pod_ip.filter(|ip| !ip.is_empty()),
-            node: shared(raw.spec.node_name.as_deref()),
+            ip: status.pod_ip.and_then(|ip| ip.parse().ok()),
             ready: condition("Ready").is_some_and(|ready| ready.status == "True"),
             unschedulable: condition("PodScheduled")
                 .filter(|scheduled| scheduled.status == "False")
@@ -215,22 +213,8 @@ impl From<RawPod> for PodView {
                     let text = scheduled.message.as_deref().or(scheduled.reason.as_deref());
                     text.unwrap_or("Unschedulable").into()
                 }),
-            started: status.start_time,
-            containers: init
-                .map(|container| container.state(true, of_backup))
-                .chain(main.map(|container| container.state(false, of_backup)))
-                .collect(),
+            containers: init.chain(main).map(|container| container.state(of_backup)).collect(),
         }
-    }
-}
-
-fn shared(text: Option<&str>) -> Option<Arc<str>> {
-    text.map(intern)
-}
-
-impl Ended {
-    fn bytes(&self) -> usize {
-        weight::class(size_of::<Self>()) + weight::text(self.reason.as_deref()) + weight::text(self.message.as_deref())
     }
 }
 
@@ -241,16 +225,9 @@ impl View for PodView {
     }
     fn bytes(&self) -> usize {
         self.metadata.bytes()
-            + weight::text(self.ip.as_deref())
             + weight::text(self.unschedulable.as_deref())
             + weight::slice(&self.containers)
-            + self
-                .containers
-                .iter()
-                .flat_map(|container| [&container.terminated, &container.last])
-                .flatten()
-                .map(|ended| ended.bytes())
-                .sum::<usize>()
+            + self.containers.iter().map(ContainerState::bytes).sum::<usize>()
     }
 }
 
@@ -281,16 +258,20 @@ mod tests {
     fn what_a_reconciler_reads_of_a_pod_is_there() {
         let view = pod(&json!({"controller-revision-hash": "c-server-1"}));
         assert!(view.ready);
-        assert_eq!(view.ip.as_deref(), Some("10.0.0.1"));
+        assert_eq!(view.ip, Some([10, 0, 0, 1].into()));
         assert_eq!(view.revision(), Some("c-server-1"));
-        assert_eq!(view.restarts(), 2);
-        let last = view.container("neo4j").unwrap().last.clone().unwrap();
+        let container = view.container("neo4j").unwrap();
+        assert_eq!(
+            (container.ready, container.restarts, container.waiting()),
+            (true, 2, None)
+        );
+        let last = container.last().unwrap();
         assert_eq!((last.code, last.reason.as_deref()), (137, Some("OOMKilled")));
     }
 
     #[test]
     fn the_termination_message_is_kept_of_backup_pods_only() {
-        let message = |view: PodView| view.containers[0].last.clone().unwrap().message;
+        let message = |view: PodView| view.containers[0].last().unwrap().message.clone();
         assert_eq!(message(pod(&json!({}))), None);
         assert_eq!(
             message(pod(&json!({"neo4j.com/backup": "b"}))).as_deref(),

@@ -9,12 +9,12 @@ use std::{
 };
 
 use neo4j_operator_shared::Kind;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::Error as _};
 use tokio::time::Instant;
 
 use super::{
     CacheObserver,
-    meta::Meta,
+    meta::{Extent, Meta, RawMeta},
     store::Store,
     triggers::{Seen, Triggers},
     views::View,
@@ -23,8 +23,8 @@ use crate::kube::watch::{Sink, Watched};
 
 impl<V: View> Watched for V {
     const METADATA_ONLY: bool = <V as View>::METADATA_ONLY;
-    fn resource_version(&self) -> &str {
-        &self.meta().resource_version
+    fn resource_version(&self) -> String {
+        self.meta().resource_version().to_string()
     }
 }
 
@@ -38,15 +38,13 @@ pub(super) struct Slim<V> {
 impl<'de, V> Deserialize<'de> for Slim<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        struct Object {
-            metadata: Meta,
+        struct Object<'a> {
+            #[serde(borrow)]
+            metadata: RawMeta<'a>,
         }
-        let mut metadata = Object::deserialize(deserializer)?.metadata;
-        metadata.annotations = super::Pairs::default();
-        metadata.finalizers = Box::default();
-        metadata.applied_hash = None;
+        let raw = Object::deserialize(deserializer)?.metadata;
         Ok(Self {
-            metadata,
+            metadata: raw.keep(Extent::Triggers).map_err(D::Error::custom)?,
             of: PhantomData,
         })
     }
@@ -66,7 +64,7 @@ pub(super) struct Pump<V> {
     /// The namespace that the watch covers; without one all of them.
     namespace: Option<Arc<str>>,
     outlets: Outlets,
-    mark: u64,
+    mark: u32,
     /// The store's tick when the list began, and when that was.
     began: (u64, Instant),
     listed: u64,
@@ -105,7 +103,7 @@ impl<V: View> Pump<V> {
         }
     }
 
-    fn take(&self, object: V, mark: Option<u64>) {
+    fn take(&self, object: V, mark: Option<u32>) {
         let applied = self.store.apply(object, mark);
         if applied.outdated {
             return;
@@ -118,7 +116,7 @@ impl<V: View> Pump<V> {
             None if mark == Some(1) => Seen::Listed,
             None if echo => Seen::Echo,
             None => Seen::Appeared,
-            Some(before) if before.meta().generation != after.meta().generation => Seen::Changed,
+            Some(before) if before.meta().generation() != after.meta().generation() => Seen::Changed,
             Some(_) if echo => Seen::Echo,
             Some(before) if after.differs(before) => Seen::Changed,
             Some(_) if mark.is_some() => Seen::Relisted,
@@ -126,7 +124,7 @@ impl<V: View> Pump<V> {
         };
         if let Some(before) = &applied.before
             && seen == Seen::Changed
-            && (before.meta().owner != after.meta().owner || before.meta().labels != after.meta().labels)
+            && (before.meta().owner() != after.meta().owner() || before.meta().labels() != after.meta().labels())
         {
             // It may have left the one that it belonged to.
             self.tell(before.meta(), Seen::Changed, false);

@@ -1,6 +1,6 @@
 //! Which objects of a kind in a namespace a list asks for.
 
-use super::meta::Meta;
+use super::{ident::Uid, meta::Meta};
 
 /// A choice of objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Select {
     /// the server, which cannot select by owner.
     Owner {
         /// Uid of the owner.
-        uid: String,
+        uid: Uid,
         /// Labels that they carry.
         labels: Vec<(String, String)>,
     },
@@ -41,9 +41,9 @@ impl Select {
     /// Whether an object is meant.
     pub fn matches(&self, meta: &Meta) -> bool {
         let owned = match self {
-            Self::Owner { uid, .. } => meta.owner.as_ref().is_some_and(|owner| *owner.uid == **uid),
+            Self::Owner { uid, .. } => meta.owner().is_some_and(|owner| owner.uid == *uid),
             _ => true,
         };
-        owned && self.labels().iter().all(|(key, value)| meta.labels.has(key, value))
+        owned && self.labels().iter().all(|(key, value)| meta.labels().has(key, value))
     }
 }

@@ -191,7 +191,10 @@ impl<V: View> AnySource for Source<V> {
     fn wrote(&self, namespace: &str, name: &str, resource_version: &str) {
         // Of a store that nobody reads, too: the floor lets its pump know our own hand.
         self.tell(namespace, |backing| {
-            backing.kept.table().raise(namespace, name, resource_version, None);
+            backing
+                .kept
+                .table()
+                .raise(namespace, name, resource_version.parse().ok(), None);
         });
     }
 

@@ -11,7 +11,9 @@
 //! readers and the watch out of each other's way; a lock is held for one look-up or one copy of pointers.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    borrow::Borrow,
+    cmp::Ordering as Order,
+    collections::{BTreeSet, HashMap},
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -22,7 +24,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{meta::Meta, select::Select, text::intern, views::View, weight};
+use super::{ident::Uid, meta::Meta, select::Select, text::intern, views::View, weight};
 
 const SHARDS: usize = 16;
 /// A version that no object has.
@@ -49,17 +51,18 @@ pub(super) struct Store<V> {
 
 #[derive(Debug)]
 struct Space<V> {
-    objects: BTreeMap<Arc<str>, Entry<V>>,
+    objects: BTreeSet<Entry<V>>,
     floors: HashMap<Arc<str>, Floor>,
     /// More floors were needed than are kept: nothing is certain here until the next complete list.
     overflown: bool,
 }
 
+/// An object in its place; the object itself knows the name that it is ordered by.
 #[derive(Debug)]
 struct Entry<V> {
     object: Arc<V>,
-    mark: u64,
-    bytes: i64,
+    mark: u32,
+    bytes: u32,
 }
 
 /// How new an answer has to be.
@@ -107,10 +110,42 @@ pub(super) struct Applied<V> {
     pub(super) outdated: bool,
 }
 
+impl<V: View> Entry<V> {
+    fn name(&self) -> &str {
+        self.object.meta().name()
+    }
+}
+
+impl<V: View> Borrow<str> for Entry<V> {
+    fn borrow(&self) -> &str {
+        self.name()
+    }
+}
+
+impl<V: View> PartialEq for Entry<V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl<V: View> Eq for Entry<V> {}
+
+impl<V: View> PartialOrd for Entry<V> {
+    fn partial_cmp(&self, other: &Self) -> Option<Order> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<V: View> Ord for Entry<V> {
+    fn cmp(&self, other: &Self) -> Order {
+        self.name().cmp(other.name())
+    }
+}
+
 impl<V> Default for Space<V> {
     fn default() -> Self {
         Self {
-            objects: BTreeMap::new(),
+            objects: BTreeSet::new(),
             floors: HashMap::new(),
             overflown: false,
         }
@@ -131,12 +166,11 @@ impl<V: View> Default for Store<V> {
     }
 }
 
-/// Bytes of an entry: the view, its two counters and its slot in the tree beside the name, as the allocator
-/// rounds them.
-fn size<V: View>(object: &V) -> i64 {
-    let slot = size_of::<Entry<V>>() + size_of::<Arc<str>>();
-    // Nodes of a B-tree are filled by about three quarters.
-    (weight::shared(size_of::<V>()) + slot + slot / 3 + object.bytes()) as i64
+/// Bytes of an entry: the view, its two counters and its slot in the tree, as the allocator rounds them.
+fn size<V: View>(object: &V) -> u32 {
+    // Nodes of a B-tree are filled by about two thirds, and some hold no entries but other nodes.
+    let slot = 2 * size_of::<Entry<V>>();
+    (weight::shared(size_of::<V>()) + slot + object.bytes()) as u32
 }
 
 impl<V: View> Store<V> {
@@ -152,10 +186,15 @@ impl<V: View> Store<V> {
         self.shard(namespace).write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Objects and bytes.
+    /// Objects and bytes, the tables of namespaces included.
     pub(super) fn totals(&self) -> (u64, u64) {
         let count = |value: &AtomicI64| value.load(Ordering::Relaxed).max(0) as u64;
-        (count(&self.objects), count(&self.bytes))
+        let table = |shard: &RwLock<HashMap<Arc<str>, Space<V>>>| {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            weight::table::<(Arc<str>, Space<V>)>(shard.capacity()) as u64
+        };
+        let tables: u64 = self.shards.iter().map(table).sum();
+        (count(&self.objects), count(&self.bytes) + tables)
     }
 
     // === reads ===
@@ -201,7 +240,7 @@ impl<V: View> Store<V> {
             .collect();
         let objects = space
             .objects
-            .values()
+            .iter()
             .map(|entry| &entry.object)
             .filter(|object| select.matches(object.meta()))
             .cloned()
@@ -219,7 +258,7 @@ impl<V: View> Store<V> {
                 let shard = self.read(namespace);
                 shard.get(namespace).is_some_and(|space| {
                     names.iter().any(|name| {
-                        let entry = space.objects.get(name);
+                        let entry = space.objects.get(&**name);
                         space.floors.get(name).is_some_and(|floor| match entry {
                             // Of a tombstone no event says enough.
                             _ if floor.gone => false,
@@ -241,16 +280,16 @@ impl<V: View> Store<V> {
         for shard in &self.shards {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
             for space in shard.values() {
-                space.objects.values().for_each(|entry| look(entry.object.meta()));
+                space.objects.iter().for_each(|entry| look(entry.object.meta()));
             }
         }
     }
 
     /// Uid and resourceVersion of an object, whatever its floor.
-    pub(super) fn peek(&self, namespace: &str, name: &str) -> Option<(Box<str>, Option<u128>)> {
+    pub(super) fn peek(&self, namespace: &str, name: &str) -> Option<(Uid, Option<u128>)> {
         let shard = self.read(namespace);
         let meta = shard.get(namespace)?.objects.get(name)?.object.meta();
-        Some((meta.uid.clone(), meta.version()))
+        Some((meta.uid(), meta.version()))
     }
 
     /// Moves every object into fresh memory, a namespace at a time, so that pages with few of them become free;
@@ -262,9 +301,9 @@ impl<V: View> Store<V> {
             let before = shard.capacity();
             for space in shard.values_mut() {
                 let old = std::mem::take(&mut space.objects);
-                let moved = old.into_iter().map(|(name, entry)| {
+                let moved = old.into_iter().map(|entry| {
                     let object = Arc::new((*entry.object).clone());
-                    (name, Entry { object, ..entry })
+                    Entry { object, ..entry }
                 });
                 space.objects = moved.collect();
                 let floors = space.floors.capacity();
@@ -297,9 +336,9 @@ impl<V: View> Store<V> {
 
     /// An object was written by us, or read from the server, at this version. `since` is the tick at which the
     /// read began; a write of our own is newer than what was read before.
-    pub(super) fn raise(&self, namespace: &str, name: &str, resource_version: &str, since: Option<u64>) {
+    pub(super) fn raise(&self, namespace: &str, name: &str, version: Option<u128>, since: Option<u64>) {
         // A version that is no number cannot be compared (K51): no answer of the store is certain then.
-        let version = resource_version.parse().unwrap_or(NEVER - 1);
+        let version = version.unwrap_or(NEVER - 1);
         let mut shard = self.write(namespace);
         let space = shard.entry(intern(namespace)).or_default();
         if let (Some(known), Some(since)) = (space.floors.get_mut(name), since)
@@ -333,8 +372,8 @@ impl<V: View> Store<V> {
 
     /// The server says, to a read that began at `since`, that the object at this version is not one that the
     /// watch delivers: what the store has of it is from before, and no event may ever come.
-    pub(super) fn outside(&self, namespace: &str, name: &str, resource_version: &str, since: u64) {
-        let version = resource_version.parse().unwrap_or(NEVER - 1);
+    pub(super) fn outside(&self, namespace: &str, name: &str, version: Option<u128>, since: u64) {
+        let version = version.unwrap_or(NEVER - 1);
         let mut shard = self.write(namespace);
         let space = shard.entry(intern(namespace)).or_default();
         match space.floors.get_mut(name) {
@@ -365,18 +404,18 @@ impl<V: View> Store<V> {
 
     /// Takes an object. Within a list (`mark`) it is taken as it is; an event is left out if it is older than
     /// what is there.
-    pub(super) fn apply(&self, object: V, mark: Option<u64>) -> Applied<V> {
+    pub(super) fn apply(&self, object: V, mark: Option<u32>) -> Applied<V> {
         let object = Arc::new(object);
         let meta = object.meta();
-        let namespace = Arc::clone(&meta.namespace);
+        let namespace = Arc::clone(meta.namespace());
         let bytes = size(&*object);
         let mut shard = self.write(&namespace);
         let space = shard.entry(namespace).or_default();
         let version = meta.version();
-        let held = space.objects.get_mut(&meta.name);
+        let held = space.objects.get(meta.name());
         let outdated = held.as_ref().is_some_and(|held| {
             let same = held.object.meta();
-            mark.is_none() && same.uid == meta.uid && same.version() > version && version.is_some()
+            mark.is_none() && same.version() > version && version.is_some() && same.uid() == meta.uid()
         });
         if outdated || self.is_closed() {
             return Applied {
@@ -386,36 +425,25 @@ impl<V: View> Store<V> {
                 outdated: true,
             };
         }
-        let floor = space.floors.get(&meta.name).copied();
+        let floor = space.floors.get(meta.name()).copied();
         let echo = floor.is_some_and(|floor| floor.own && Some(floor.version) == version);
         let cleared = floor.is_some_and(|floor| floor.allows(meta));
         if cleared {
-            space.floors.remove(&meta.name);
+            space.floors.remove(meta.name());
         }
-        let before = if let Some(held) = held {
-            self.bytes.fetch_add(bytes - held.bytes, Ordering::Relaxed);
-            let entry = Entry {
-                object: Arc::clone(&object),
-                mark: mark.unwrap_or(held.mark),
-                bytes,
-            };
-            // With the key, or the name of the first state would be kept beside that of this one.
-            let before = space.objects.remove(&meta.name);
-            space.objects.insert(Arc::clone(&meta.name), entry);
-            before.map(|before| before.object)
-        } else {
-            self.objects.fetch_add(1, Ordering::Relaxed);
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
-            let name = Arc::clone(&meta.name);
-            let entry = Entry {
-                object: Arc::clone(&object),
-                // Outside a list every mark is new enough, for the next one is higher.
-                mark: mark.unwrap_or(0),
-                bytes,
-            };
-            space.objects.insert(name, entry);
-            None
+        let entry = Entry {
+            object: Arc::clone(&object),
+            // Outside a list every mark is new enough, for the next one is higher.
+            mark: mark.or(held.map(|held| held.mark)).unwrap_or(0),
+            bytes,
         };
+        let before = space.objects.replace(entry);
+        self.bytes.fetch_add(bytes.into(), Ordering::Relaxed);
+        match &before {
+            Some(before) => self.bytes.fetch_sub(before.bytes.into(), Ordering::Relaxed),
+            None => self.objects.fetch_add(1, Ordering::Relaxed),
+        };
+        let before = before.map(|before| before.object);
         drop(shard);
         if cleared {
             self.caught_up.notify_waiters();
@@ -430,22 +458,22 @@ impl<V: View> Store<V> {
 
     /// Removes an object that a watch says is deleted; `false` if what is there is a later one of that name.
     pub(super) fn remove(&self, gone: &Meta) -> bool {
-        let mut shard = self.write(&gone.namespace);
-        let Some(space) = shard.get_mut(&gone.namespace).filter(|_| !self.is_closed()) else {
+        let mut shard = self.write(gone.namespace());
+        let Some(space) = shard.get_mut(gone.namespace()).filter(|_| !self.is_closed()) else {
             return false;
         };
-        let held = space.objects.get(&gone.name);
+        let held = space.objects.get(gone.name());
         if held.is_some_and(|held| {
             let held = held.object.meta();
-            held.uid != gone.uid && held.version() > gone.version()
+            held.version() > gone.version() && held.uid() != gone.uid()
         }) {
             return false;
         }
-        let removed = space.objects.remove(&gone.name);
-        if space.floors.get(&gone.name).is_some_and(|floor| {
+        let removed = space.objects.take(gone.name());
+        if space.floors.get(gone.name()).is_some_and(|floor| {
             floor.version != NEVER && gone.version().is_none_or(|version| version >= floor.version)
         }) {
-            space.floors.remove(&gone.name);
+            space.floors.remove(gone.name());
         }
         drop(shard);
         let was_there = removed.is_some();
@@ -457,13 +485,13 @@ impl<V: View> Store<V> {
     fn forget(&self, removed: Option<Entry<V>>) {
         if let Some(removed) = removed {
             self.objects.fetch_sub(1, Ordering::Relaxed);
-            self.bytes.fetch_sub(removed.bytes, Ordering::Relaxed);
+            self.bytes.fetch_sub(removed.bytes.into(), Ordering::Relaxed);
         }
     }
 
     /// Ends a list that began at the tick `began`: what it did not mark is gone, and was deleted while nobody
     /// watched (K14). It is newer than every floor that was set before.
-    pub(super) fn sweep(&self, scope: Option<&str>, mark: u64, began: u64) -> Vec<Arc<V>> {
+    pub(super) fn sweep(&self, scope: Option<&str>, mark: u32, began: u64) -> Vec<Arc<V>> {
         let mut gone = Vec::new();
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
@@ -475,18 +503,11 @@ impl<V: View> Store<V> {
                     continue;
                 }
                 space.overflown = false;
-                let names: Vec<Arc<str>> = space
-                    .objects
-                    .iter()
-                    .filter(|(_, entry)| entry.mark != mark)
-                    .map(|(name, _)| Arc::clone(name))
-                    .collect();
                 // A floor of what we wrote after the list was taken stays; the event is on its way.
                 space.floors.retain(|_, floor| floor.tick > began);
-                for name in names {
-                    let removed = space.objects.remove(&name);
-                    gone.extend(removed.as_ref().map(|removed| Arc::clone(&removed.object)));
-                    self.forget(removed);
+                for removed in space.objects.extract_if(.., |entry| entry.mark != mark) {
+                    gone.push(Arc::clone(&removed.object));
+                    self.forget(Some(removed));
                 }
             }
             shard.retain(|_, space| !space.objects.is_empty() || !space.floors.is_empty());

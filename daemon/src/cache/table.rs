@@ -5,7 +5,7 @@
 //! lacks or has otherwise wakes its owner, and what the old one has handed out newer than the new one has it
 //! becomes a floor there. So no event is lost between the watches, and no read goes back in time.
 
-use super::{meta::Meta, store::Store, triggers::Seen, views::View};
+use super::{ident::Uid, meta::Meta, store::Store, triggers::Seen, views::View};
 
 /// A store without the type of what it keeps.
 pub(super) trait Table: Send + Sync {
@@ -14,17 +14,17 @@ pub(super) trait Table: Send + Sync {
     /// The tick at which a read of the server begins.
     fn tick(&self) -> u64;
     /// See [`Store::raise`].
-    fn raise(&self, namespace: &str, name: &str, resource_version: &str, since: Option<u64>);
+    fn raise(&self, namespace: &str, name: &str, version: Option<u128>, since: Option<u64>);
     /// See [`Store::absent`].
     fn absent(&self, namespace: &str, name: &str, since: u64);
     /// See [`Store::outside`].
-    fn outside(&self, namespace: &str, name: &str, resource_version: &str, since: u64);
+    fn outside(&self, namespace: &str, name: &str, version: Option<u128>, since: u64);
     /// See [`Store::close`].
     fn close(&self);
     /// See [`Store::each`].
     fn each(&self, look: &mut dyn FnMut(&Meta));
     /// See [`Store::peek`].
-    fn peek(&self, namespace: &str, name: &str) -> Option<(Box<str>, Option<u128>)>;
+    fn peek(&self, namespace: &str, name: &str) -> Option<(Uid, Option<u128>)>;
     /// See [`Store::compact`].
     fn compact(&self) -> u64;
 }
@@ -36,14 +36,14 @@ impl<V: View> Table for Store<V> {
     fn tick(&self) -> u64 {
         Self::tick(self)
     }
-    fn raise(&self, namespace: &str, name: &str, resource_version: &str, since: Option<u64>) {
-        Self::raise(self, namespace, name, resource_version, since);
+    fn raise(&self, namespace: &str, name: &str, version: Option<u128>, since: Option<u64>) {
+        Self::raise(self, namespace, name, version, since);
     }
     fn absent(&self, namespace: &str, name: &str, since: u64) {
         Self::absent(self, namespace, name, since);
     }
-    fn outside(&self, namespace: &str, name: &str, resource_version: &str, since: u64) {
-        Self::outside(self, namespace, name, resource_version, since);
+    fn outside(&self, namespace: &str, name: &str, version: Option<u128>, since: u64) {
+        Self::outside(self, namespace, name, version, since);
     }
     fn close(&self) {
         Self::close(self);
@@ -51,7 +51,7 @@ impl<V: View> Table for Store<V> {
     fn each(&self, look: &mut dyn FnMut(&Meta)) {
         Self::each(self, look);
     }
-    fn peek(&self, namespace: &str, name: &str) -> Option<(Box<str>, Option<u128>)> {
+    fn peek(&self, namespace: &str, name: &str) -> Option<(Uid, Option<u128>)> {
         Self::peek(self, namespace, name)
     }
     fn compact(&self) -> u64 {
@@ -77,13 +77,13 @@ pub(super) fn hand_over(old: &Side<'_>, new: &Side<'_>) -> Vec<(Meta, Seen)> {
     old.table.close();
     let mut changed = Vec::new();
     old.table.each(&mut |meta| {
-        match new.table.peek(&meta.namespace, &meta.name) {
-            Some((uid, version)) if uid == meta.uid && version == meta.version() => {}
+        match new.table.peek(meta.namespace(), meta.name()) {
+            Some((uid, version)) if uid == meta.uid() && version == meta.version() => {}
             Some((uid, version)) => {
-                changed.push((meta.clone(), if uid == meta.uid { Seen::Changed } else { Seen::Gone }));
+                changed.push((meta.clone(), if uid == meta.uid() { Seen::Changed } else { Seen::Gone }));
                 if version < meta.version() || version.is_none() {
                     new.table
-                        .raise(&meta.namespace, &meta.name, &meta.resource_version, Some(EARLIER));
+                        .raise(meta.namespace(), meta.name(), meta.version(), Some(EARLIER));
                 }
             }
             // One that the new watch does not deliver may be delivered when it has changed, and was looked up above.
@@ -91,16 +91,16 @@ pub(super) fn hand_over(old: &Side<'_>, new: &Side<'_>) -> Vec<(Meta, Seen)> {
             None => {
                 changed.push((meta.clone(), Seen::Gone));
                 new.table
-                    .raise(&meta.namespace, &meta.name, &meta.resource_version, Some(EARLIER));
+                    .raise(meta.namespace(), meta.name(), meta.version(), Some(EARLIER));
             }
         }
     });
     let mut appeared = Vec::new();
     new.table
-        .each(&mut |meta| match old.table.peek(&meta.namespace, &meta.name) {
+        .each(&mut |meta| match old.table.peek(meta.namespace(), meta.name()) {
             None if (old.delivers)(meta) => appeared.push(meta.clone()),
             None => {}
-            Some((uid, version)) if uid == meta.uid && version == meta.version() => {}
+            Some((uid, version)) if uid == meta.uid() && version == meta.version() => {}
             // It may belong to another owner than what the old one had under that name.
             Some(_) => changed.push((meta.clone(), Seen::Changed)),
         });
@@ -108,7 +108,7 @@ pub(super) fn hand_over(old: &Side<'_>, new: &Side<'_>) -> Vec<(Meta, Seen)> {
         // Its absence may have been told to somebody already.
         let since = new.table.tick();
         for meta in &appeared {
-            new.table.absent(&meta.namespace, &meta.name, since);
+            new.table.absent(meta.namespace(), meta.name(), since);
         }
     }
     changed.extend(appeared.into_iter().map(|meta| (meta, Seen::Appeared)));

@@ -37,7 +37,7 @@ impl<V: View> Held<V> {
     ///
     /// # Errors
     /// An object that cannot be decoded, with the reason.
-    pub fn list<T: AsRef<[u8]>>(&self, number: u64, texts: impl Iterator<Item = T>) -> Result<(), serde_json::Error> {
+    pub fn list<T: AsRef<[u8]>>(&self, number: u32, texts: impl Iterator<Item = T>) -> Result<(), serde_json::Error> {
         match &self.0 {
             Kept::Keys(store) => fill(store, number, texts),
             Kept::Projected(store) => fill(store, number, texts),
@@ -72,7 +72,7 @@ impl<V: View> Held<V> {
 
 fn fill<V: View, T: AsRef<[u8]>>(
     store: &Store<V>,
-    number: u64,
+    number: u32,
     texts: impl Iterator<Item = T>,
 ) -> Result<(), serde_json::Error> {
     let began = store.tick();

@@ -1,44 +1,56 @@
-//! Strings that many objects share, kept once.
+//! Strings and shapes that many objects share, kept once.
 //!
-//! Namespaces, label keys and label values repeat over all objects of a cluster; kept per object they are
+//! Namespaces, label keys and common label values repeat over all objects of a cluster; kept per object they are
 //! most of a projection's bytes. The table holds short strings only and drops what nobody uses any more each
 //! time it has doubled, so it cannot outgrow what the stores hold by more than a constant factor.
 
 use std::{
-    collections::HashSet,
-    hash::Hash,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
-use super::weight;
+use hashbrown::HashTable;
+
+use super::{shape::Shape, weight};
 
 /// Longer strings are rarely shared and not worth a look-up.
 const LONGEST: usize = 64;
 /// The table is not swept below this size.
 const SMALLEST: usize = 1024;
 
-/// A label or an annotation.
-pub(super) type Pair = (Arc<str>, Arc<str>);
+/// What a table can hold.
+pub(super) trait Shared {
+    /// By [`hasher`].
+    fn hashed(&self) -> u64;
+    /// Bytes on the heap, with its counters.
+    fn bytes(&self) -> usize;
+}
 
 struct Table<T: ?Sized> {
-    held: HashSet<Arc<T>>,
+    held: HashTable<Arc<T>>,
     sweep_at: usize,
 }
 
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 static TABLE: LazyLock<Mutex<Table<str>>> = LazyLock::new(Mutex::default);
-static SETS: LazyLock<Mutex<Table<[Pair]>>> = LazyLock::new(Mutex::default);
+static SHAPES: LazyLock<Mutex<Table<Shape>>> = LazyLock::new(Mutex::default);
+
+/// Hashes what is shared.
+pub(super) fn hasher() -> &'static RandomState {
+    &HASHER
+}
 
 /// The shared copy of `text`.
 pub fn intern(text: &str) -> Arc<str> {
     if text.len() > LONGEST {
         return text.into();
     }
-    lock(&TABLE).share(text)
+    lock(&TABLE).share(hasher().hash_one(text), |known| known == text, || text.into())
 }
 
-/// The shared copy of a sorted set of pairs: all objects of one owner carry nearly the same labels.
-pub(super) fn intern_set(set: &[Pair]) -> Arc<[Pair]> {
-    lock(&SETS).share(set)
+/// The shared shape of this hash that `is` recognizes, made if there is none.
+pub(super) fn share_shape(hash: u64, is: impl Fn(&Shape) -> bool, make: impl FnOnce() -> Shape) -> Arc<Shape> {
+    lock(&SHAPES).share(hash, is, || Arc::new(make()))
 }
 
 fn lock<T: ?Sized>(table: &Mutex<Table<T>>) -> MutexGuard<'_, Table<T>> {
@@ -47,37 +59,44 @@ fn lock<T: ?Sized>(table: &Mutex<Table<T>>) -> MutexGuard<'_, Table<T>> {
 
 /// Bytes of the tables: their places and what they share.
 pub fn bytes() -> u64 {
-    (lock(&SETS).bytes() + lock(&TABLE).bytes()) as u64
+    (lock(&SHAPES).bytes() + lock(&TABLE).bytes()) as u64
 }
 
 /// Drops what nobody uses, and the room for it; says how many bytes that were.
 pub fn sweep() -> u64 {
-    // The sets hold texts: they go first.
-    (lock(&SETS).give_back() + lock(&TABLE).give_back()) as u64
+    // The shapes hold texts: they go first.
+    (lock(&SHAPES).give_back() + lock(&TABLE).give_back()) as u64
+}
+
+impl Shared for str {
+    fn hashed(&self) -> u64 {
+        hasher().hash_one(self)
+    }
+
+    fn bytes(&self) -> usize {
+        weight::shared(self.len())
+    }
 }
 
 impl<T: ?Sized> Default for Table<T> {
     fn default() -> Self {
         Self {
-            held: HashSet::new(),
+            held: HashTable::new(),
             sweep_at: SMALLEST,
         }
     }
 }
 
-impl<T: ?Sized + Hash + Eq> Table<T> {
-    fn share(&mut self, value: &T) -> Arc<T>
-    where
-        for<'a> Arc<T>: From<&'a T>,
-    {
-        if let Some(known) = self.held.get(value) {
+impl<T: ?Sized + Shared> Table<T> {
+    fn share(&mut self, hash: u64, is: impl Fn(&T) -> bool, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
+        if let Some(known) = self.held.find(hash, |held| is(held)) {
             return Arc::clone(known);
         }
         if self.held.len() >= self.sweep_at {
             self.sweep();
         }
-        let shared = Arc::<T>::from(value);
-        self.held.insert(Arc::clone(&shared));
+        let shared = make();
+        self.held.insert_unique(hash, Arc::clone(&shared), |held| held.hashed());
         shared
     }
 
@@ -89,15 +108,13 @@ impl<T: ?Sized + Hash + Eq> Table<T> {
     fn give_back(&mut self) -> usize {
         let before = self.bytes();
         self.sweep();
-        self.held.shrink_to(SMALLEST);
+        self.held.shrink_to(SMALLEST, |held| held.hashed());
         before.saturating_sub(self.bytes())
     }
 
     fn bytes(&self) -> usize {
-        let values = self.held.iter().map(|held| weight::shared(size_of_val(&**held)));
-        // A table is full at seven eighths of its places, and notes a byte beside each.
-        let places = (self.held.capacity() * 8 / 7).next_power_of_two();
-        weight::class(places * (size_of::<Arc<T>>() + 1)) + values.sum::<usize>()
+        let values = self.held.iter().map(|held| held.bytes());
+        weight::class(self.held.allocation_size()) + values.sum::<usize>()
     }
 }
 

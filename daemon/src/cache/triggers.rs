@@ -12,7 +12,7 @@ use std::{
 
 use neo4j_operator_shared::Kind;
 
-use super::{meta::Meta, text::intern};
+use super::{ident::Uid, meta::Meta, text::intern};
 use crate::{
     queue::{Priority, Queue},
     reconcile::Key,
@@ -46,7 +46,7 @@ type Place = (Kind, Arc<str>, Arc<str>);
 #[derive(Debug, Default)]
 struct Index {
     /// Uid of each custom resource.
-    uids: HashMap<Key, Box<str>>,
+    uids: HashMap<Key, Uid>,
     /// Who refers to what.
     referrers: BTreeMap<Place, BTreeSet<Key>>,
     references: HashMap<Key, BTreeSet<Place>>,
@@ -97,13 +97,13 @@ impl Triggers {
             if is_primary(kind) {
                 let key = Key {
                     kind,
-                    namespace: Arc::clone(&meta.namespace),
-                    name: Arc::clone(&meta.name),
+                    namespace: Arc::clone(meta.namespace()),
+                    name: meta.name().into(),
                 };
                 if seen == Seen::Gone {
                     index.uids.remove(&key);
-                } else if index.uids.get(&key) != Some(&meta.uid) {
-                    index.uids.insert(key.clone(), meta.uid.clone());
+                } else {
+                    index.uids.insert(key.clone(), meta.uid());
                 }
                 match seen {
                     Seen::Listed | Seen::Relisted => wake.push((key, Priority::Listed)),
@@ -120,7 +120,7 @@ impl Triggers {
                 wake.extend(priority.and_then(|priority| Some((index.owner(meta)?, priority))));
             }
             if visible && seen != Seen::Relisted {
-                let place = (kind, Arc::clone(&meta.namespace), Arc::clone(&meta.name));
+                let place = (kind, Arc::clone(meta.namespace()), meta.name().into());
                 let referrers = index.referrers.get(&place).into_iter().flatten();
                 wake.extend(referrers.map(|key| (key.clone(), Priority::Owned)));
             }
@@ -189,23 +189,23 @@ impl Triggers {
 impl Index {
     /// The custom resource that an object belongs to.
     fn owner(&self, meta: &Meta) -> Option<Key> {
-        let key = |kind: Kind, name: Arc<str>| Key {
+        let key = |kind: Kind, name: &str| Key {
             kind,
-            namespace: Arc::clone(&meta.namespace),
-            name,
+            namespace: Arc::clone(meta.namespace()),
+            name: name.into(),
         };
-        if let Some(owner) = &meta.owner
-            && let Some(kind) = primary(&owner.kind)
+        if let Some(owner) = meta.owner()
+            && let Some(kind) = primary(owner.kind)
         {
-            let key = key(kind, Arc::clone(&owner.name));
+            let key = key(kind, owner.name);
             // Before the watch of the owner's kind has seen it, its uid is not known: wake it then.
-            let other = self.uids.get(&key).is_some_and(|uid| **uid != *owner.uid);
+            let other = self.uids.get(&key).is_some_and(|uid| *uid != owner.uid);
             return (!other).then_some(key);
         }
-        if let Some(backup) = meta.labels.shared(BACKUP_LABEL) {
+        if let Some(backup) = meta.labels().get(BACKUP_LABEL) {
             return Some(key(Kind::Neo4jBackup, backup));
         }
-        let cluster = meta.labels.shared(CLUSTER_LABEL)?;
+        let cluster = meta.labels().get(CLUSTER_LABEL)?;
         Some(key(Kind::Neo4jEnterpriseCluster, cluster))
     }
 }

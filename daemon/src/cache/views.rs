@@ -5,10 +5,7 @@ use jiff::Timestamp;
 use neo4j_operator_shared::Kind;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{
-    meta::{Meta, Pairs},
-    weight,
-};
+use super::{meta::Meta, weight};
 
 /// A projection of one kind.
 pub trait View: DeserializeOwned + Clone + Send + Sync + 'static {
@@ -24,11 +21,11 @@ pub trait View: DeserializeOwned + Clone + Send + Sync + 'static {
     }
     /// Whether `self` differs from an earlier state in a way that an owner has to look at.
     fn differs(&self, before: &Self) -> bool {
-        self.meta().resource_version != before.meta().resource_version
+        self.meta().resource_version() != before.meta().resource_version()
     }
     /// Whether it differs in a way that those who refer to it have to look at.
     fn differs_for_others(&self, before: &Self) -> bool {
-        self.meta().resource_version != before.meta().resource_version
+        self.meta().resource_version() != before.meta().resource_version()
     }
 }
 
@@ -80,8 +77,6 @@ pub struct StatefulSetView {
     pub replicas: i32,
     /// Ordinals below this keep their revision.
     pub partition: i32,
-    /// Our annotations on the pod template.
-    pub template_annotations: Pairs,
     /// Image of the first container.
     pub image: Option<Box<str>>,
     /// Storage that each claim template asks for, with the template's name.
@@ -132,14 +127,7 @@ struct RawRolling {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct RawTemplate {
-    metadata: Option<RawTemplateMeta>,
     spec: RawTemplateSpec,
-}
-
-#[derive(Deserialize)]
-struct RawTemplateMeta {
-    #[serde(default)]
-    annotations: Pairs,
 }
 
 #[derive(Default, Deserialize)]
@@ -212,18 +200,6 @@ impl From<RawStatefulSet> for StatefulSetView {
                 .update_strategy
                 .and_then(|strategy| strategy.rolling_update?.partition)
                 .unwrap_or(0),
-            template_annotations: raw
-                .spec
-                .template
-                .metadata
-                .map(|metadata| {
-                    metadata
-                        .annotations
-                        .iter()
-                        .filter(|(key, _)| key.starts_with("neo4j.neo4j.com/") || key.starts_with("neo4j.com/"))
-                        .collect()
-                })
-                .unwrap_or_default(),
             image: raw
                 .spec
                 .template
@@ -256,7 +232,6 @@ impl View for StatefulSetView {
     }
     fn bytes(&self) -> usize {
         self.metadata.bytes()
-            + self.template_annotations.bytes()
             + weight::text(self.image.as_deref())
             + weight::slice(&self.storage)
             + self

@@ -29,6 +29,17 @@ pub(super) const fn shared(bytes: usize) -> usize {
     class(bytes + COUNTS)
 }
 
+/// A hash table with room for so many elements: full at seven eighths of its places, with a byte beside each.
+pub(super) fn table<T>(capacity: usize) -> usize {
+    let places = match capacity {
+        0 => return 0,
+        1..4 => 4,
+        4..8 => 8,
+        _ => (capacity * 8 / 7).next_power_of_two(),
+    };
+    class(places * (size_of::<T>() + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

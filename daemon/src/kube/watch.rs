@@ -63,7 +63,7 @@ pub trait Watched: DeserializeOwned + Clone + Send + 'static {
     /// Whether metadata is all that is asked for.
     const METADATA_ONLY: bool;
     /// Its resourceVersion.
-    fn resource_version(&self) -> &str;
+    fn resource_version(&self) -> String;
 }
 
 /// Takes what a watch delivers, at once and without waiting.
@@ -230,11 +230,11 @@ impl WatchStatus {
         }
     }
 
-    fn event(&self, resource_version: &str) {
+    fn event(&self, resource_version: String) {
         let mut inner = self.lock();
         inner.events += 1;
         inner.last = Some(Instant::now());
-        inner.resource_version = Some(resource_version.to_owned());
+        inner.resource_version = Some(resource_version);
         // The initial list is not yet complete while it lists.
         if inner.state == WatchState::Degraded {
             inner.recover();
@@ -536,7 +536,7 @@ impl<'de, T: Watched> Deserialize<'de> for Transit<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let object = T::deserialize(deserializer)?;
         let meta = ObjectMeta {
-            resource_version: Some(object.resource_version().to_owned()),
+            resource_version: Some(object.resource_version()),
             ..ObjectMeta::default()
         };
         Ok(Self { object, meta })

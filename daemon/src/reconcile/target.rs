@@ -210,18 +210,18 @@ pub async fn observe(
     requests: &Requests,
 ) -> Result<ClusterTarget, TargetError> {
     let meta = &cluster.meta;
-    let (namespace, name) = (&*meta.namespace, &*meta.name);
+    let (namespace, name) = (meta.namespace(), meta.name());
     let object = cluster.object.as_ref().map_err(|error| {
         TargetError::NotReady(format!("Neo4jEnterpriseCluster {name:?} cannot be decoded: {error}"))
     })?;
     let identity = ClusterIdentity {
         namespace,
         name,
-        uid: &meta.uid,
+        uid: &meta.uid().to_string(),
     };
     let labels = vec![(CLUSTER_LABEL.to_owned(), name.to_owned())];
     let owned = Select::Owner {
-        uid: meta.uid.to_string(),
+        uid: meta.uid(),
         labels: labels.clone(),
     };
     let labelled = Select::Labels(labels);
@@ -241,12 +241,18 @@ pub async fn observe(
         },
         observe_trust(context, identity, &object.spec, requests),
     )?;
-    let sets: Vec<&str> = sets.iter().map(|set| &*set.metadata.uid).collect();
-    let pods = pods.iter().map(|pod| MemberPod {
-        name: &pod.metadata.name,
-        uid: &pod.metadata.uid,
-        owner_uid: pod.metadata.owner.as_ref().map(|owner| &*owner.uid),
-        ip: pod.ip.as_deref(),
+    let sets: Vec<String> = sets.iter().map(|set| set.metadata.uid().to_string()).collect();
+    let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+    let texts = pods.iter().map(|pod| {
+        let owner = pod.metadata.owner().map(|owner| owner.uid.to_string());
+        (pod.metadata.uid().to_string(), owner, pod.ip.map(|ip| ip.to_string()))
+    });
+    let texts: Vec<_> = texts.collect();
+    let pods = pods.iter().zip(&texts).map(|(pod, (uid, owner_uid, ip))| MemberPod {
+        name: pod.metadata.name(),
+        uid,
+        owner_uid: owner_uid.as_deref(),
+        ip: ip.as_deref(),
     });
     let members = members(identity, &object.spec, context.neo4j.resolver(), pods, &sets);
     Ok(target(identity, members, credentials, tls))
@@ -263,7 +269,8 @@ pub async fn observe_login(
 ) -> Result<Credentials, TargetError> {
     // A Secret of that name that somebody else made says nothing about the servers' password.
     let ours = known_good.filter(|secret| {
-        secret.labels.has("app.kubernetes.io/managed-by", MANAGER) && secret.labels.has(CLUSTER_LABEL, cluster.name)
+        let labels = secret.labels();
+        labels.has("app.kubernetes.io/managed-by", MANAGER) && labels.has(CLUSTER_LABEL, cluster.name)
     });
     if let Some(secret) = ours
         && let Some(credentials) = login_of(context, cluster, secret, requests).await?
@@ -289,14 +296,15 @@ async fn login_of(
     requests: &Requests,
 ) -> Result<Option<Credentials>, TargetError> {
     let keyring = context.neo4j.keyring();
-    if let Some(known) = keyring.login(cluster.uid, &secret.name, &secret.resource_version) {
+    let (name, version) = (secret.name(), secret.resource_version().to_string());
+    if let Some(known) = keyring.login(cluster.uid, name, &version) {
         return Ok(Some(known));
     }
-    let Some(data) = context.cache.secret(cluster.namespace, &secret.name, requests).await? else {
+    let Some(data) = context.cache.secret(cluster.namespace, name, requests).await? else {
         return Ok(None);
     };
-    let credentials = login(&secret.name, &data)?;
-    keyring.keep_login(cluster.uid, &secret.name, &secret.resource_version, credentials.clone());
+    let credentials = login(name, &data)?;
+    keyring.keep_login(cluster.uid, name, &version, credentials.clone());
     Ok(Some(credentials))
 }
 
@@ -318,7 +326,7 @@ pub async fn observe_trust(
         .cache
         .get::<SecretMeta>(cluster.namespace, &name, requests)
         .await?;
-    let version = &secret.ok_or_else(missing)?.metadata.resource_version;
+    let version = &secret.ok_or_else(missing)?.metadata.resource_version().to_string();
     let keyring = context.neo4j.keyring();
     if let Some(known) = keyring.trust(cluster.uid, &name, version) {
         return Ok(Some(known));

@@ -117,6 +117,10 @@ async fn stores_over_their_budget_drop_what_they_can_and_say_so() {
         ..Settings::default()
     })
     .await;
+    // So many that no other kind takes more.
+    for number in 0..20 {
+        world.create(&format!("foreign-{number}"), false).await;
+    }
     world.get("foreign").await;
     assert!(world.row().decoded_bytes > 0);
     tokio::time::sleep(Duration::from_secs(31)).await;

@@ -80,7 +80,7 @@ impl World {
 
     async fn services(&self, owner: &Neo4jEnterpriseCluster) -> Vec<Arc<ServiceView>> {
         let select = Select::Owner {
-            uid: owner.metadata.uid.clone().unwrap(),
+            uid: owner.metadata.uid.as_deref().unwrap().into(),
             labels: Vec::new(),
         };
         let requests = Requests::default();
@@ -127,7 +127,7 @@ async fn what_we_write_is_read_back_at_once_and_without_a_request() {
             .await
             .unwrap();
         let after = world.services(&cluster).await;
-        assert_eq!(after[0].metadata.applied_hash.as_deref(), Some(manifest.hash.as_str()));
+        assert_eq!(after[0].metadata.applied_hash(), Some(manifest.hash.as_str()));
     }
     // One GET of the executor's own, to hand over what the POST set; none of the router.
     assert_eq!(world.reads(), 1, "{:?}", world.server.requests());

@@ -114,7 +114,7 @@ impl World {
             .unwrap();
         let pair = |object: Arc<ConfigMapView>| {
             let meta = &object.metadata;
-            (meta.name.to_string(), meta.resource_version.to_string())
+            (meta.name().to_string(), meta.resource_version().to_string())
         };
         found.into_iter().map(pair).collect()
     }

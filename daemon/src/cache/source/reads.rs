@@ -59,12 +59,12 @@ impl<V: View> Source<V> {
     }
 
     fn told(&self, meta: &Meta, ticks: &Ticks<V>) {
-        self.tell(&meta.namespace, |backing| {
+        self.tell(meta.namespace(), |backing| {
             let (table, since) = (backing.kept.table(), ticks.of(backing));
             if backing.delivers(meta) {
-                table.raise(&meta.namespace, &meta.name, &meta.resource_version, Some(since));
+                table.raise(meta.namespace(), meta.name(), meta.version(), Some(since));
             } else {
-                table.outside(&meta.namespace, &meta.name, &meta.resource_version, since);
+                table.outside(meta.namespace(), meta.name(), meta.version(), since);
             }
         });
     }
@@ -165,7 +165,9 @@ impl<V: View> Source<V> {
     }
 
     fn answered(source: ReadSource, object: Option<Arc<V>>) -> Answer<Option<Arc<V>>> {
-        let version = object.as_ref().map(|object| object.meta().resource_version.to_string());
+        let version = object
+            .as_ref()
+            .map(|object| object.meta().resource_version().to_string());
         Answer {
             value: object,
             freshness: Freshness {
@@ -236,7 +238,7 @@ impl<V: View> Source<V> {
         for name in stale {
             let fresh = self.ask(live, namespace, &name, requests).await?;
             let fresh = fresh.filter(|object| select.matches(object.meta()));
-            let place = objects.binary_search_by(|object| object.meta().name.cmp(&name));
+            let place = objects.binary_search_by(|object| object.meta().name().cmp(&name));
             match (place, fresh) {
                 (Ok(place), Some(fresh)) => objects[place] = fresh,
                 (Ok(place), None) => {

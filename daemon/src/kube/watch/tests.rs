@@ -19,16 +19,16 @@ impl Sink<ConfigMapView> for Notes {
         let _ = self.0.send("begin".into());
     }
     fn listed(&mut self, object: ConfigMapView) {
-        let _ = self.0.send(format!("listed {}", object.metadata.name));
+        let _ = self.0.send(format!("listed {}", object.metadata.name()));
     }
     fn complete(&mut self) {
         let _ = self.0.send("complete".into());
     }
     fn applied(&mut self, object: ConfigMapView) {
-        let _ = self.0.send(format!("applied {}", object.metadata.name));
+        let _ = self.0.send(format!("applied {}", object.metadata.name()));
     }
     fn deleted(&mut self, object: ConfigMapView) {
-        let _ = self.0.send(format!("deleted {}", object.metadata.name));
+        let _ = self.0.send(format!("deleted {}", object.metadata.name()));
     }
 }
 

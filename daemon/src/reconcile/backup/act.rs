@@ -72,10 +72,10 @@ fn levels(steps: &[Step], means: Means<'_>) -> Result<Levels, serde_json::Error>
                 levels.extend(means.world.cron_job.as_ref().map(|cron| {
                     let effect = Effect::Delete {
                         kind: Kind::CronJob,
-                        namespace: cron.metadata.namespace.to_string(),
-                        name: cron.metadata.name.to_string(),
-                        uid: cron.metadata.uid.to_string(),
-                        resource_version: cron.metadata.resource_version.to_string(),
+                        namespace: cron.metadata.namespace().to_string(),
+                        name: cron.metadata.name().to_string(),
+                        uid: cron.metadata.uid().to_string(),
+                        resource_version: cron.metadata.resource_version().to_string(),
                     };
                     vec![("delete", "the backup has no schedule any more", effect)]
                 }));
@@ -222,26 +222,26 @@ async fn release(context: &Context, world: &World, name: &str, acted: &mut Acted
     let Some(job) = own
         .iter()
         .map(|observed| observed.job)
-        .find(|job| *job.metadata.name == *name)
+        .find(|job| job.metadata.name() == name)
     else {
         return;
     };
     let JobView { metadata, .. } = job;
     let place = run.action(PlannedAction {
         action: "resume Job".to_owned(),
-        target: format!("{}/{name}", metadata.namespace),
+        target: format!("{}/{name}", metadata.namespace()),
         reason: "no other backup of the instance is under way".to_owned(),
         result: ActionResult::Pending,
         message: None,
     });
     let operations = json!([
-        {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
-        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
+        {"op": "test", "path": "/metadata/uid", "value": metadata.uid()},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version()},
         {"op": "add", "path": "/spec/suspend", "value": false},
     ]);
     let answer = context
         .executor
-        .patch_json(Kind::Job, &metadata.namespace, name, operations, run.requests())
+        .patch_json(Kind::Job, metadata.namespace(), name, operations, run.requests())
         .await;
     match answer {
         Ok(_) => {
@@ -255,28 +255,28 @@ async fn release(context: &Context, world: &World, name: &str, acted: &mut Acted
 /// Whether the finalizer of backups is there. We never add it: what a backup owns goes with it by its owner
 /// references, what outlives it is meant to. The other operator does, and nobody else would take it away.
 pub(super) fn has_finalizer(meta: &Meta) -> bool {
-    meta.finalizers.iter().any(|known| &**known == BACKUP_FINALIZER)
+    meta.finalizers().iter().any(|known| &**known == BACKUP_FINALIZER)
 }
 
 /// Removes it; gone already is success.
 pub(super) async fn remove_finalizer(context: &Context, meta: &Meta, run: &Run) -> Result<(), EffectError> {
     let left: Vec<&str> = meta
-        .finalizers
+        .finalizers()
         .iter()
         .map(|known| &**known)
         .filter(|known| *known != BACKUP_FINALIZER)
         .collect();
     let operations = json!([
-        {"op": "test", "path": "/metadata/uid", "value": meta.uid},
-        {"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version},
+        {"op": "test", "path": "/metadata/uid", "value": meta.uid()},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version()},
         {"op": "add", "path": "/metadata/finalizers", "value": left},
     ]);
     let answer = context
         .executor
         .patch_json(
             Kind::Neo4jBackup,
-            &meta.namespace,
-            &meta.name,
+            meta.namespace(),
+            meta.name(),
             operations,
             run.requests(),
         )

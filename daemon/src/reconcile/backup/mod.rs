@@ -155,8 +155,8 @@ impl BackupReconciler {
         let Some(custom) = found else {
             return Ok(gone(context, key, None));
         };
-        run.generation(custom.meta.generation);
-        if custom.meta.deleting.is_some() {
+        run.generation(custom.meta.generation());
+        if custom.meta.deleting().is_some() {
             return delete(context, key, run).await;
         }
         let resource = match Resource::new(context, custom.clone()) {
@@ -244,10 +244,11 @@ impl Living<'_> {
             ahead: ahead.as_deref(),
         });
         let meta = resource.meta();
+        let uid = meta.uid().to_string();
         let input = cluster.as_ref().map(|cluster| render::Input {
-            namespace: &meta.namespace,
-            name: &meta.name,
-            uid: &meta.uid,
+            namespace: meta.namespace(),
+            name: meta.name(),
+            uid: &uid,
             spec: resource.spec(),
             desired,
             cluster,
@@ -341,14 +342,14 @@ fn findings(resource: &Resource) -> Findings {
     let retention = spec.retention.as_ref();
     let retains = retention.is_some_and(|retention| retention.max_age.is_some() || retention.max_count.is_some());
     Findings {
-        generation: meta.generation.unwrap_or_default(),
+        generation: meta.generation().unwrap_or_default(),
         ignored: Neo4jBackup::CLASSES.ignored(&resource.custom.spec),
-        held: match meta.annotations.get(RECONCILE) {
+        held: match meta.annotations().get(RECONCILE) {
             Some("paused") => Some(Held::Paused),
             Some("dry-run") => Some(Held::DryRun),
             _ => None,
         },
-        requested_at: meta.annotations.get(REQUESTED_AT).map(str::to_owned),
+        requested_at: meta.annotations().get(REQUESTED_AT).map(str::to_owned),
         keeps_all: retains && spec.storage.type_ != StorageType::Pvc,
         ..Findings::default()
     }
@@ -388,14 +389,14 @@ async fn delete(context: &Context, key: &Key, run: &mut Run) -> Result<Done, Fai
     let Some(custom) = live else {
         return Ok(gone(context, key, None));
     };
-    if custom.meta.deleting.is_none() {
+    if custom.meta.deleting().is_none() {
         return Ok(Done::changed(Duration::ZERO));
     }
     if act::has_finalizer(&custom.meta) {
         run.phase(Phase::Apply);
         act::remove_finalizer(context, &custom.meta, run).await?;
     }
-    Ok(gone(context, key, Some(&custom.meta.uid)))
+    Ok(gone(context, key, Some(&custom.meta.uid().to_string())))
 }
 
 fn gone(context: &Context, key: &Key, uid: Option<&str>) -> Done {
@@ -459,9 +460,9 @@ async fn write_status(
         .map_err(|error| Failure::new(ErrorType::Internal, format!("the status cannot be rendered: {error}")))?;
     let target = StatusTarget {
         kind: Kind::Neo4jBackup,
-        namespace: &meta.namespace,
-        name: &meta.name,
-        uid: &meta.uid,
+        namespace: meta.namespace(),
+        name: meta.name(),
+        uid: &meta.uid().to_string(),
         current: &resource.raw_status,
     };
     Ok(context.status.write(target, &value, run.requests()).await?)

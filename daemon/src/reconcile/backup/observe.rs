@@ -16,7 +16,9 @@ use super::{
     runs::{self, Observed},
 };
 use crate::{
-    cache::{CronJobView, Custom, JobView, Meta, PodView, PvcView, ReadError, SecretMeta, Select, ServiceAccountView},
+    cache::{
+        CronJobView, Custom, JobView, Meta, PodView, PvcView, ReadError, SecretMeta, Select, ServiceAccountView, Uid,
+    },
     reconcile::{
         Context, Failure, Key, MANAGER, Requests, Subject,
         cluster::{RECONCILE, desired::Desired, names::CLUSTER},
@@ -43,7 +45,9 @@ impl Resource {
         let object = custom.object.clone()?;
         let meta = &custom.meta;
         let seen = serde_json::to_value(&object.status).unwrap_or_default();
-        let raw_status = context.status.latest(&meta.uid, &meta.resource_version, &seen);
+        let raw_status = context
+            .status
+            .latest(&meta.uid().to_string(), &meta.resource_version().to_string(), &seen);
         let status = serde_json::from_value::<Option<Neo4jBackupStatus>>(raw_status.clone())
             .ok()
             .flatten()
@@ -72,9 +76,9 @@ impl Resource {
 pub(super) fn subject(meta: &Meta) -> Subject {
     Subject {
         kind: Kind::Neo4jBackup,
-        namespace: meta.namespace.to_string(),
-        name: meta.name.to_string(),
-        uid: meta.uid.to_string(),
+        namespace: meta.namespace().to_string(),
+        name: meta.name().to_string(),
+        uid: meta.uid().to_string(),
     }
 }
 
@@ -88,7 +92,7 @@ pub(super) struct World {
     pub cron_job: Option<Arc<CronJobView>>,
     /// Runs under way by the status whose Jobs the server does not have any more.
     pub gone: Vec<String>,
-    uid: Box<str>,
+    uid: Uid,
 }
 
 impl World {
@@ -100,14 +104,14 @@ impl World {
         requests: &Requests,
     ) -> Result<Self, ReadError> {
         let meta = resource.meta();
-        let (namespace, name) = (&*meta.namespace, &*meta.name);
+        let (namespace, name) = (meta.namespace(), meta.name());
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let of_instance = pair(CLUSTER, instance);
         let of_backup = pair(names::BACKUP, name);
         let jobs = Select::Labels(vec![pair("app.kubernetes.io/managed-by", MANAGER), of_instance.clone()]);
         let pods = Select::Labels(vec![of_instance, of_backup.clone()]);
         let cron_jobs = Select::Owner {
-            uid: meta.uid.to_string(),
+            uid: meta.uid(),
             labels: vec![of_backup],
         };
         let (jobs, pods, cron_jobs) = futures::try_join!(
@@ -117,13 +121,13 @@ impl World {
         )?;
         let cron_job = cron_jobs
             .into_iter()
-            .find(|cron| cron.metadata.deleting.is_none() && *cron.metadata.name == *names::cron_job(name));
+            .find(|cron| cron.metadata.deleting().is_none() && cron.metadata.name() == names::cron_job(name));
         let mut world = Self {
             jobs,
             pods,
             cron_job,
             gone: Vec::new(),
-            uid: meta.uid.clone(),
+            uid: meta.uid(),
         };
         world.look_for_missing(context, resource, requests).await?;
         Ok(world)
@@ -149,10 +153,10 @@ impl World {
         ids.dedup();
         let recorded: Vec<String> = known.collect();
         for id in ids {
-            if self.jobs.iter().any(|job| *job.metadata.name == *id) {
+            if self.jobs.iter().any(|job| job.metadata.name() == id) {
                 continue;
             }
-            let namespace = &resource.meta().namespace;
+            let namespace = resource.meta().namespace();
             match context.cache.live::<JobView>(namespace, &id, requests).await? {
                 Some(job) if self.owns(&job.metadata) => self.jobs.push(job),
                 _ if recorded.contains(&id) => self.gone.push(id),
@@ -164,24 +168,23 @@ impl World {
 
     /// Whether a Job is one of this backup: its own, or its CronJob's.
     fn owns(&self, meta: &Meta) -> bool {
-        let cron = self.cron_job.as_ref().map(|cron| &*cron.metadata.uid);
-        meta.owner
-            .as_ref()
-            .is_some_and(|owner| *owner.uid == *self.uid || Some(&*owner.uid) == cron)
+        let cron = self.cron_job.as_ref().map(|cron| cron.metadata.uid());
+        meta.owner()
+            .is_some_and(|owner| owner.uid == self.uid || Some(owner.uid) == cron)
     }
 
     /// The Jobs of this backup with their pods.
     pub fn own(&self) -> Vec<Observed<'_>> {
         let pods_of = |job: &JobView| {
             let owned = |pod: &&Arc<PodView>| {
-                let owner = pod.metadata.owner.as_ref();
-                owner.is_some_and(|owner| *owner.uid == *job.metadata.uid)
+                let owner = pod.metadata.owner();
+                owner.is_some_and(|owner| owner.uid == job.metadata.uid())
             };
             self.pods.iter().filter(owned).map(|pod| &**pod).collect()
         };
         self.jobs
             .iter()
-            .filter(|job| self.owns(&job.metadata) && job.metadata.deleting.is_none())
+            .filter(|job| self.owns(&job.metadata) && job.metadata.deleting().is_none())
             .map(|job| Observed {
                 job,
                 pods: pods_of(job),
@@ -193,7 +196,7 @@ impl World {
     pub fn busy(&self, now: Timestamp) -> Option<String> {
         let mut others = self.jobs.iter().filter(|job| !self.owns(&job.metadata));
         let running = others.find(|job| !job.suspended && !runs::is_over(job, now))?;
-        Some(format!("{} of the same instance is under way", running.metadata.name))
+        Some(format!("{} of the same instance is under way", running.metadata.name()))
     }
 }
 
@@ -205,19 +208,19 @@ pub(super) async fn elder(
     requests: &Requests,
 ) -> Result<Option<String>, ReadError> {
     let meta = resource.meta();
-    let age = |meta: &Meta| (meta.created, meta.uid.clone());
-    let all = context.cache.customs::<Neo4jBackup>(&meta.namespace, requests).await?;
+    let age = |meta: &Meta| (meta.created(), meta.uid());
+    let all = context.cache.customs::<Neo4jBackup>(meta.namespace(), requests).await?;
     let elder = all
         .iter()
         .filter(|other| {
-            other.meta.deleting.is_none()
+            other.meta.deleting().is_none()
                 && other.spec["instanceRef"].as_str() == Some(instance)
-                && !matches!(other.meta.annotations.get(RECONCILE), Some("paused" | "dry-run"))
+                && !matches!(other.meta.annotations().get(RECONCILE), Some("paused" | "dry-run"))
                 && age(&other.meta) < age(meta)
                 && waits_for_its_turn(other)
         })
         .min_by_key(|other| age(&other.meta));
-    Ok(elder.map(|elder| format!("{} is older and waits for its turn", elder.meta.name)))
+    Ok(elder.map(|elder| format!("{} is older and waits for its turn", elder.meta.name())))
 }
 
 fn waits_for_its_turn(backup: &Custom<Neo4jBackup>) -> bool {
@@ -253,7 +256,7 @@ pub(super) async fn target(
             "there is no Neo4jEnterpriseCluster {instance:?} in this namespace"
         ));
     };
-    if cluster.meta.deleting.is_some() {
+    if cluster.meta.deleting().is_some() {
         return closed(format!("cluster {instance:?} is being deleted"));
     }
     let Ok(object) = &cluster.object else {
@@ -326,7 +329,7 @@ pub(super) async fn place(
     {
         let size = storage.pvc.as_ref().and_then(|claim| claim.size.as_ref());
         match context.cache.get::<PvcView>(namespace, &name, requests).await? {
-            Some(claim) if claim.metadata.deleting.is_some() => {
+            Some(claim) if claim.metadata.deleting().is_some() => {
                 gate = closed(format!("PersistentVolumeClaim {name:?} is being deleted"));
             }
             Some(claim) if claim.phase.as_deref() == Some("Lost") => {

@@ -14,7 +14,7 @@ use neo4j_operator_crds::{
 use neo4j_operator_shared::{Span, backup::BackupReport};
 
 use super::{names, render::DEADLINE_SECONDS};
-use crate::cache::{Ended, JobView, PodView};
+use crate::cache::{ContainerState, Ended, JobView, PodView};
 
 /// Runs that the status keeps.
 const KEPT: usize = 20;
@@ -68,7 +68,7 @@ pub fn is_over(job: &JobView, now: Timestamp) -> bool {
 }
 
 fn began(job: &JobView) -> Timestamp {
-    job.started.or(job.metadata.created).unwrap_or(Timestamp::MAX)
+    job.started.or(job.metadata.created()).unwrap_or(Timestamp::MAX)
 }
 
 /// What one Job shows. `folder` is where its artifacts go.
@@ -98,7 +98,7 @@ pub fn judge(observed: &Observed<'_>, folder: &str, now: Timestamp) -> Verdict {
 /// The end of the newest container that ran a backup; one that succeeded is the one that counts.
 fn last_end<'a>(pods: &[&'a PodView]) -> Option<&'a Ended> {
     pods.iter()
-        .filter_map(|pod| pod.container(names::CONTAINER)?.terminated.as_deref())
+        .filter_map(|pod| pod.container(names::CONTAINER)?.terminated())
         .max_by_key(|ended| (ended.code == 0, ended.finished))
 }
 
@@ -116,7 +116,7 @@ fn doing(observed: &Observed<'_>, report: Option<&BackupReport>) -> String {
         text = format!("{text}; the one before failed: {error}");
     }
     let waiting = observed.pods.iter().find_map(|pod| {
-        let container = pod.containers.iter().find_map(|container| container.waiting.as_deref());
+        let container = pod.containers.iter().find_map(ContainerState::waiting);
         pod.unschedulable.as_deref().or(container)
     });
     if let Some(waiting) = waiting.filter(|reason| !matches!(*reason, "PodInitializing" | "ContainerCreating")) {
@@ -172,7 +172,7 @@ fn remembered(
         RunStatus::Failed
     };
     BackupRun {
-        run_id: Some(job.metadata.name.to_string()),
+        run_id: Some(job.metadata.name().to_string()),
         start_time: Some(Time(began(job).min(ended))),
         completion_time: Some(Time(ended)),
         status: Some(status),
@@ -232,9 +232,9 @@ pub fn merge(before: &[BackupRun], seen: &[Observed<'_>], gone: &[String], folde
         }
     }
     let mut seen: Vec<_> = seen.iter().collect();
-    seen.sort_by_key(|observed| (observed.job.metadata.created, observed.job.metadata.name.clone()));
+    seen.sort_by_key(|observed| (observed.job.metadata.created(), observed.job.metadata.name().to_owned()));
     for observed in seen {
-        let id = observed.job.metadata.name.to_string();
+        let id = observed.job.metadata.name().to_string();
         let known = runs.history.iter().position(|run| run.run_id.as_deref() == Some(&*id));
         if known.is_some_and(|place| is_finished(&runs.history[place])) {
             continue;
@@ -310,17 +310,17 @@ pub fn told(run: &BackupRun) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn a_job_that_was_not_let_go_is_never_overdue() {
         let began: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let late: Timestamp = "2026-01-05T00:00:00Z".parse().unwrap();
-        let mut job = JobView {
-            suspended: true,
-            ..JobView::default()
-        };
-        job.metadata.created = Some(began);
+        let metadata = json!({"name": "j", "creationTimestamp": began});
+        let mut job: JobView =
+            serde_json::from_value(json!({"metadata": metadata, "spec": {"suspend": true}})).unwrap();
         assert!(!is_over(&job, late), "held for days");
         job.suspended = false;
         assert!(!is_over(&job, late), "just let go, not started yet");

@@ -67,22 +67,22 @@ async fn wipe(context: &Context, deleted: Deleted<'_>, run: &mut Run) -> Result<
     let requests = run.requests().clone();
     let ours = vec![(names::CLUSTER.to_owned(), name.to_owned())];
     let owned = Select::Owner {
-        uid: uid.to_owned(),
+        uid: uid.into(),
         labels: ours.clone(),
     };
     let sets = context
         .cache
         .live_list::<StatefulSetView>(namespace, &owned, &requests)
         .await?;
-    for set in sets.iter().filter(|set| set.metadata.deleting.is_none()) {
+    for set in sets.iter().filter(|set| set.metadata.deleting().is_none()) {
         let live = set.metadata.live();
-        remove(context, Kind::StatefulSet, namespace, &set.metadata.name, &live, run).await?;
+        remove(context, Kind::StatefulSet, namespace, set.metadata.name(), &live, run).await?;
     }
     let claims = context
         .cache
         .live_list::<PvcView>(namespace, &Select::Labels(ours), &requests)
         .await?;
-    for claim in claims.iter().filter(|claim| claim.metadata.deleting.is_none()) {
+    for claim in claims.iter().filter(|claim| claim.metadata.deleting().is_none()) {
         let live = claim.metadata.live();
         let recorded = status
             .claims
@@ -94,7 +94,7 @@ async fn wipe(context: &Context, deleted: Deleted<'_>, run: &mut Run) -> Result<
                 context,
                 Kind::PersistentVolumeClaim,
                 namespace,
-                &claim.metadata.name,
+                claim.metadata.name(),
                 &live,
                 run,
             )

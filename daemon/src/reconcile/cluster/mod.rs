@@ -82,8 +82,8 @@ impl ClusterReconciler {
             self.gone(context, key);
             return Ok(Done::gone());
         };
-        run.generation(custom.meta.generation);
-        if custom.meta.deleting.is_some() {
+        run.generation(custom.meta.generation());
+        if custom.meta.deleting().is_some() {
             return self.delete(context, key, &custom, run).await;
         }
         let resource = match &custom.object {
@@ -128,13 +128,13 @@ impl ClusterReconciler {
             self.gone(context, key);
             return Ok(Done::gone());
         };
-        if custom.meta.uid != seen.meta.uid || custom.meta.deleting.is_none() {
+        if custom.meta.uid() != seen.meta.uid() || custom.meta.deleting().is_none() {
             return Ok(Done::changed(Duration::ZERO));
         }
         let custom = &*custom;
         if !custom
             .meta
-            .finalizers
+            .finalizers()
             .iter()
             .any(|finalizer| **finalizer == *CLUSTER_FINALIZER)
         {
@@ -150,13 +150,13 @@ impl ClusterReconciler {
         let deleted = deletion::Deleted {
             namespace: &key.namespace,
             name: &key.name,
-            uid: &custom.meta.uid,
+            uid: &custom.meta.uid().to_string(),
             status: &status,
             asked: asked.as_ref(),
             held: !matches!(mode(custom), Mode::Enabled),
         };
         let done = deletion::run(context, deleted, run).await?;
-        context.status.forget(&custom.meta.uid);
+        context.status.forget(&custom.meta.uid().to_string());
         self.gone(context, key);
         Ok(done)
     }
@@ -189,14 +189,14 @@ impl Reconciler for ClusterReconciler {
 fn subject(custom: &Custom<Neo4jEnterpriseCluster>) -> Subject {
     Subject {
         kind: Kind::Neo4jEnterpriseCluster,
-        namespace: custom.meta.namespace.to_string(),
-        name: custom.meta.name.to_string(),
-        uid: custom.meta.uid.to_string(),
+        namespace: custom.meta.namespace().to_string(),
+        name: custom.meta.name().to_string(),
+        uid: custom.meta.uid().to_string(),
     }
 }
 
 fn mode(custom: &Custom<Neo4jEnterpriseCluster>) -> Mode {
-    match custom.meta.annotations.get(RECONCILE) {
+    match custom.meta.annotations().get(RECONCILE) {
         Some("paused") => Mode::Paused,
         Some("dry-run") => Mode::DryRun,
         _ => Mode::Enabled,
@@ -212,9 +212,11 @@ fn latest(context: &Context, custom: &Custom<Neo4jEnterpriseCluster>) -> (Neo4jE
         .and_then(|resource| resource.status.as_ref())
         .and_then(|status| serde_json::to_value(status).ok())
         .unwrap_or(Value::Null);
-    let raw = context
-        .status
-        .latest(&custom.meta.uid, &custom.meta.resource_version, &seen);
+    let raw = context.status.latest(
+        &custom.meta.uid().to_string(),
+        &custom.meta.resource_version().to_string(),
+        &seen,
+    );
     let status = serde_json::from_value(raw.clone()).unwrap_or_default();
     (status, raw)
 }
@@ -231,9 +233,9 @@ async fn write_status(
     let requests = run.requests().clone();
     let target = StatusTarget {
         kind: Kind::Neo4jEnterpriseCluster,
-        namespace: &custom.meta.namespace,
-        name: &custom.meta.name,
-        uid: &custom.meta.uid,
+        namespace: custom.meta.namespace(),
+        name: custom.meta.name(),
+        uid: &custom.meta.uid().to_string(),
         current,
     };
     let status = serde_json::to_value(status)

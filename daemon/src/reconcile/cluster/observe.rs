@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     cache::{
-        ConfigMapView, Meta, PdbView, PodView, PvcView, Router, SecretMeta, Select, ServiceAccountView, ServiceView,
-        StatefulSetView,
+        ConfigMapView, ContainerState, Meta, PdbView, PodView, PvcView, Router, SecretMeta, Select, ServiceAccountView,
+        ServiceView, StatefulSetView, Uid,
     },
     neo4j::{BoltError, ClusterClient, DatabaseView, ErrorKind, ServerRow, fold_databases},
     reconcile::{ErrorType, Failure, Live, MANAGER, Requests, manifest},
@@ -148,7 +148,7 @@ pub async fn children(
 ) -> Result<Children, Failure> {
     let ours = vec![(names::CLUSTER.to_owned(), name.to_owned())];
     let owned = Select::Owner {
-        uid: uid.to_owned(),
+        uid: uid.into(),
         labels: ours.clone(),
     };
     let labelled = Select::Labels(ours.clone());
@@ -167,7 +167,7 @@ pub async fn children(
     )?;
     let mut children = Children::default();
     let mut add = |kind: Kind, meta: &Meta| {
-        children.objects.insert((kind, meta.name.to_string()), child(meta));
+        children.objects.insert((kind, meta.name().to_string()), child(meta));
     };
     for view in &services {
         add(Kind::Service, &view.metadata);
@@ -185,18 +185,17 @@ pub async fn children(
     let auth = names::operator_auth(name);
     children.operator_auth = secrets
         .iter()
-        .find(|view| *view.metadata.name == *auth)
+        .find(|view| view.metadata.name() == auth)
         .map(|view| child(&view.metadata));
-    let owners: BTreeMap<&str, &str> = children
+    let owners: BTreeMap<Uid, &str> = children
         .sets
         .values()
-        .map(|set| (set.child.live.uid.as_str(), set.name.as_str()))
+        .map(|set| (Uid::from(&*set.child.live.uid), set.name.as_str()))
         .collect();
     children.pods = pods
         .iter()
         .filter_map(|view| {
-            let owner = view.metadata.owner.as_ref()?;
-            let set = owners.get(&*owner.uid)?;
+            let set = owners.get(&view.metadata.owner()?.uid)?;
             Some(pod(view, set))
         })
         .collect();
@@ -205,11 +204,11 @@ pub async fn children(
     let mounted = |name: &str| children.sets.values().any(|set| mounts(set, name));
     children.claims = claims
         .iter()
-        .filter(|view| mounted(&view.metadata.name))
+        .filter(|view| mounted(view.metadata.name()))
         .map(|view| Claim {
-            name: view.metadata.name.to_string(),
-            uid: view.metadata.uid.to_string(),
-            resource_version: view.metadata.resource_version.to_string(),
+            name: view.metadata.name().to_string(),
+            uid: view.metadata.uid().to_string(),
+            resource_version: view.metadata.resource_version().to_string(),
             bound: view.phase.as_deref() == Some("Bound"),
         })
         .collect();
@@ -232,8 +231,8 @@ fn claim_prefix(set: &Set) -> String {
 fn child(meta: &Meta) -> Child {
     Child {
         live: meta.live(),
-        mark: meta.generation.map_or_else(
-            || meta.resource_version.to_string(),
+        mark: meta.generation().map_or_else(
+            || meta.resource_version().to_string(),
             |generation| format!("g{generation}"),
         ),
     }
@@ -242,15 +241,20 @@ fn child(meta: &Meta) -> Child {
 fn set(view: &StatefulSetView, cluster: &str) -> Option<(Role, Set)> {
     let role = [Role::Server, Role::Primary, Role::Secondary]
         .into_iter()
-        .find(|role| *view.metadata.name == *format!("{cluster}-{}", role.as_str()))?;
+        .find(|role| view.metadata.name() == format!("{cluster}-{}", role.as_str()))?;
     let count = |count: i32| u32::try_from(count).unwrap_or(0);
     let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
     let set = Set {
-        name: view.metadata.name.to_string(),
+        name: view.metadata.name().to_string(),
         child: child(&view.metadata),
         replicas: count(view.replicas),
         ready: count(view.ready),
-        parts: read_parts(view.metadata.annotations.get(names::TEMPLATE_PARTS).unwrap_or_default()),
+        parts: read_parts(
+            view.metadata
+                .annotations()
+                .get(names::TEMPLATE_PARTS)
+                .unwrap_or_default(),
+        ),
         current_revision: text(&view.current_revision),
         update_revision: text(&view.update_revision),
     };
@@ -262,10 +266,10 @@ const RESTARTS: i32 = 3;
 
 fn pod(view: &PodView, set: &str) -> Pod {
     let container = view.container(names::CONTAINER);
-    let waiting = container.and_then(|container| container.waiting.as_deref());
+    let waiting = container.and_then(ContainerState::waiting);
     let crash = container.and_then(|container| {
         let looping = waiting == Some("CrashLoopBackOff") || (container.restarts >= RESTARTS && !container.ready);
-        let last = container.terminated.as_ref().or(container.last.as_ref());
+        let last = container.terminated().or(container.last());
         looping.then(|| match last {
             Some(ended) => format!(
                 "{} after {} restarts, last exit {}{}",
@@ -289,13 +293,13 @@ fn pod(view: &PodView, set: &str) -> Pod {
     let unscheduled = view.unschedulable.as_deref();
     let text = |text: &str| text.chars().take(200).collect::<String>();
     Pod {
-        name: view.metadata.name.to_string(),
-        uid: view.metadata.uid.to_string(),
-        resource_version: view.metadata.resource_version.to_string(),
+        name: view.metadata.name().to_string(),
+        uid: view.metadata.uid().to_string(),
+        resource_version: view.metadata.resource_version().to_string(),
         set: set.to_owned(),
-        ip: view.ip.as_deref().map(str::to_owned),
+        ip: view.ip.map(|ip| ip.to_string()),
         ready: view.ready,
-        deleting: view.metadata.deleting.is_some(),
+        deleting: view.metadata.deleting().is_some(),
         revision: view.revision().map(str::to_owned),
         crash,
         stuck: unscheduled

@@ -110,7 +110,7 @@ impl Pass<'_> {
             cache.refers(self.key, Kind::Secret, namespace, secret);
         }
         // A resource without our finalizer was never acted on: it has no children that could be read.
-        let finalizers: Vec<&str> = self.custom.meta.finalizers.iter().map(|name| &**name).collect();
+        let finalizers: Vec<&str> = self.custom.meta.finalizers().iter().map(|name| &**name).collect();
         let first = !finalizers.contains(&CLUSTER_FINALIZER) && self.previous.1.is_null();
         let requests = run.requests().clone();
         let children = if first {
@@ -141,7 +141,11 @@ impl Pass<'_> {
         };
         if self.mode == Mode::Enabled && !finalizers.contains(&CLUSTER_FINALIZER) {
             run.phase(Phase::Apply);
-            let patch = finalizer_patch(&desired.uid, &self.custom.meta.resource_version, &finalizers);
+            let patch = finalizer_patch(
+                &desired.uid,
+                &self.custom.meta.resource_version().to_string(),
+                &finalizers,
+            );
             let kind = Kind::Neo4jEnterpriseCluster;
             let answer = self
                 .context
@@ -303,16 +307,16 @@ impl Pass<'_> {
 
     /// Whether this is the first pass over this generation.
     fn new_generation(&self) -> bool {
-        self.previous.0.observed_generation != self.custom.meta.generation
+        self.previous.0.observed_generation != self.custom.meta.generation()
     }
 
     /// Everything that a pass looks at without asking Neo4j.
     fn fingerprint(&self, children: &Children) -> String {
         let meta = &self.custom.meta;
         manifest::hash(&json!([
-            meta.uid,
-            meta.generation,
-            meta.annotations.iter().collect::<Vec<_>>(),
+            meta.uid(),
+            meta.generation(),
+            meta.annotations().iter().collect::<Vec<_>>(),
             children.fingerprint(),
         ]))
     }
@@ -455,7 +459,7 @@ impl Pass<'_> {
         ignored: &[String],
         run: &mut Run,
     ) -> Result<Done, Failure> {
-        let generation = self.custom.meta.generation.unwrap_or(0);
+        let generation = self.custom.meta.generation().unwrap_or(0);
         let status = status::refused(desired, &self.previous.0, generation, refusal, ignored, self.now);
         self.publish(&status, None, run);
         write_status(self.context, self.custom, &self.previous.1, &status, run).await?;
@@ -478,7 +482,7 @@ impl Pass<'_> {
     /// Only says that it is paused.
     async fn paused(&self, run: &mut Run) -> Result<Done, Failure> {
         let mut status = self.previous.0.clone();
-        let generation = self.custom.meta.generation.unwrap_or(0);
+        let generation = self.custom.meta.generation().unwrap_or(0);
         let mut conditions = Conditions::from(&status.conditions, generation, self.now);
         let message = "held by the annotation neo4j.neo4j.com/reconcile";
         let was = conditions.is_true("Paused");
@@ -500,7 +504,7 @@ impl Pass<'_> {
     async fn show(&self, plan: &plan::Plan, run: &mut Run) -> Result<Done, Failure> {
         act::record(plan, run);
         let mut status = self.previous.0.clone();
-        let generation = self.custom.meta.generation.unwrap_or(0);
+        let generation = self.custom.meta.generation().unwrap_or(0);
         let mut conditions = Conditions::from(&status.conditions, generation, self.now);
         conditions.set("Paused", Status::True, "DryRun", "what would be done is in status.plan");
         status.conditions = conditions.into_list();
@@ -519,7 +523,7 @@ impl Pass<'_> {
 
     /// Shows the cluster on the board.
     fn publish(&self, status: &Neo4jEnterpriseClusterStatus, found: Option<(&Step, &Bolt)>, run: &Run) {
-        let mut cluster = super::board::row(&self.subject, self.custom.meta.generation.unwrap_or(0), status, found);
+        let mut cluster = super::board::row(&self.subject, self.custom.meta.generation().unwrap_or(0), status, found);
         cluster.phase = phase_name(status);
         cluster.plan = run.actions().to_vec();
         self.context.board.publish(cluster, self.now);

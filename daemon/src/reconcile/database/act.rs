@@ -102,7 +102,7 @@ pub(super) async fn add_finalizer(context: &Context, meta: &Meta, run: &Run) -> 
     if has_finalizer(meta) {
         return Ok(());
     }
-    let mut finalizers: Vec<&str> = meta.finalizers.iter().map(|known| &**known).collect();
+    let mut finalizers: Vec<&str> = meta.finalizers().iter().map(|known| &**known).collect();
     finalizers.push(DATABASE_FINALIZER);
     set_finalizers(context, meta, &finalizers, run).await
 }
@@ -110,7 +110,7 @@ pub(super) async fn add_finalizer(context: &Context, meta: &Meta, run: &Run) -> 
 /// Removes our finalizer; gone already is success.
 pub(super) async fn remove_finalizer(context: &Context, meta: &Meta, run: &Run) -> Result<(), EffectError> {
     let finalizers: Vec<&str> = meta
-        .finalizers
+        .finalizers()
         .iter()
         .map(|known| &**known)
         .filter(|known| *known != DATABASE_FINALIZER)
@@ -123,17 +123,17 @@ pub(super) async fn remove_finalizer(context: &Context, meta: &Meta, run: &Run) 
 
 /// Whether our finalizer is there.
 pub(super) fn has_finalizer(meta: &Meta) -> bool {
-    meta.finalizers.iter().any(|known| &**known == DATABASE_FINALIZER)
+    meta.finalizers().iter().any(|known| &**known == DATABASE_FINALIZER)
 }
 
 /// Writes the whole list, if the resource is still the very one that was looked at.
 async fn set_finalizers(context: &Context, meta: &Meta, finalizers: &[&str], run: &Run) -> Result<(), EffectError> {
     let operations = json!([
-        {"op": "test", "path": "/metadata/uid", "value": meta.uid},
-        {"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version},
+        {"op": "test", "path": "/metadata/uid", "value": meta.uid()},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version()},
         {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
     ]);
-    let (kind, namespace, name) = (Kind::Neo4jDatabase, &*meta.namespace, &*meta.name);
+    let (kind, namespace, name) = (Kind::Neo4jDatabase, meta.namespace(), meta.name());
     let answer = context
         .executor
         .patch_json(kind, namespace, name, operations, run.requests())

@@ -54,7 +54,7 @@ pub(super) async fn reconcile(context: &Context, key: &Key, grace: Duration, run
     let Some(custom) = live else {
         return Ok(gone(context, key, None));
     };
-    let Some(since) = custom.meta.deleting else {
+    let Some(since) = custom.meta.deleting() else {
         return Ok(Done::changed(Duration::ZERO));
     };
     if !act::has_finalizer(&custom.meta) {
@@ -68,7 +68,7 @@ pub(super) async fn reconcile(context: &Context, key: &Key, grace: Duration, run
             let subject = observe::subject(&custom.meta);
             context.events.publish(&subject, EventReason::ForcedDelete, note);
             act::remove_finalizer(context, &custom.meta, run).await?;
-            return Ok(gone(context, key, Some(&custom.meta.uid)));
+            return Ok(gone(context, key, Some(&custom.meta.uid().to_string())));
         }
     };
     match fate(context, &resource, run).await? {
@@ -83,11 +83,11 @@ pub(super) async fn reconcile(context: &Context, key: &Key, grace: Duration, run
 async fn fate(context: &Context, resource: &Resource, run: &Run) -> Result<Fate, Failure> {
     let leave = |why: &str| Ok(Fate::Leave(why.to_owned()));
     let spec = &resource.object.spec;
-    let annotations = &resource.meta().annotations;
+    let annotations = resource.meta().annotations();
     if matches!(annotations.get(RECONCILE), Some("paused" | "dry-run")) {
         return leave("the resource is held by annotation");
     }
-    if resource.meta().annotations.has(FORCE_DELETE, "true") {
+    if resource.meta().annotations().has(FORCE_DELETE, "true") {
         let note = "released by annotation, without touching Neo4j";
         context
             .events
@@ -109,7 +109,7 @@ async fn fate(context: &Context, resource: &Resource, run: &Run) -> Result<Fate,
     }
     let rivals = observe::rivals(context, resource, Freshness::Live, run.requests()).await?;
     if let Some(rival) = rivals.first() {
-        return Ok(Fate::Leave(format!("{} wants it too", rival.meta.name)));
+        return Ok(Fate::Leave(format!("{} wants it too", rival.meta.name())));
     }
     Ok(Fate::Drop)
 }
@@ -246,7 +246,7 @@ async fn say(
     run: &mut Run,
 ) -> Result<bool, Failure> {
     let before = &resource.status;
-    let generation = resource.meta().generation.unwrap_or_default();
+    let generation = resource.meta().generation().unwrap_or_default();
     let after = status::deleting(before, blocked, message, generation, context.now());
     let newly = crate::reconcile::conditions::changed(&before.conditions, &after.conditions, "DeletionBlocked");
     write_status(context, resource, &after, run).await?;
@@ -256,7 +256,7 @@ async fn say(
 async fn release(context: &Context, key: &Key, resource: &Resource, run: &mut Run) -> Result<Done, Failure> {
     run.phase(Phase::Apply);
     act::remove_finalizer(context, resource.meta(), run).await?;
-    Ok(gone(context, key, Some(&resource.meta().uid)))
+    Ok(gone(context, key, Some(&resource.meta().uid().to_string())))
 }
 
 fn gone(context: &Context, key: &Key, uid: Option<&str>) -> Done {

@@ -100,8 +100,8 @@ impl DatabaseReconciler {
             context.board.remove_dependent(key);
             return Ok(Done::gone());
         };
-        run.generation(custom.meta.generation);
-        if custom.meta.deleting.is_some() {
+        run.generation(custom.meta.generation());
+        if custom.meta.deleting().is_some() {
             return deletion::reconcile(context, key, self.deletion_grace, run).await;
         }
         let resource = match Resource::new(context, custom.clone()) {
@@ -117,14 +117,14 @@ impl DatabaseReconciler {
         let meta = resource.meta();
         let spec = &resource.custom.spec;
         let findings = Findings {
-            generation: meta.generation.unwrap_or_default(),
+            generation: meta.generation().unwrap_or_default(),
             ignored: Neo4jDatabase::CLASSES.ignored(spec),
-            held: match meta.annotations.get(RECONCILE) {
+            held: match meta.annotations().get(RECONCILE) {
                 Some("paused") => Some(Held::Paused),
                 Some("dry-run") => Some(Held::DryRun),
                 _ => None,
             },
-            requested_at: meta.annotations.get(REQUESTED_AT).map(str::to_owned),
+            requested_at: meta.annotations().get(REQUESTED_AT).map(str::to_owned),
             ..Findings::default()
         };
         let ended = |state: State, findings: Findings| Ended {
@@ -139,7 +139,7 @@ impl DatabaseReconciler {
         let requests = run.requests().clone();
         let rivals = observe::rivals(context, resource, Freshness::Cached, &requests).await?;
         if let Some(elder) = observe::elder(resource, &rivals) {
-            let message = format!("Neo4jDatabase {:?} owns this database", &*elder.meta.name);
+            let message = format!("Neo4jDatabase {:?} owns this database", elder.meta.name());
             let state = State {
                 terminal: false,
                 ..State::refused("DuplicateOwner", EventReason::NameConflict, message)
@@ -231,7 +231,7 @@ async fn reach(
         act::add_finalizer(context, resource.meta(), run).await?;
         findings.claim = Some(Claim {
             database: Some(name.clone()),
-            uid: Some(resource.meta().uid.to_string()),
+            uid: Some(resource.meta().uid().to_string()),
             since: Some(Time(context.now())),
         });
         state.poll = Duration::ZERO;
@@ -364,9 +364,9 @@ async fn write_status(
         .map_err(|error| Failure::new(ErrorType::Internal, format!("the status cannot be rendered: {error}")))?;
     let target = StatusTarget {
         kind: Kind::Neo4jDatabase,
-        namespace: &meta.namespace,
-        name: &meta.name,
-        uid: &meta.uid,
+        namespace: meta.namespace(),
+        name: meta.name(),
+        uid: &meta.uid().to_string(),
         current: &resource.raw_status,
     };
     Ok(context.status.write(target, &value, run.requests()).await?)

@@ -37,7 +37,9 @@ impl Resource {
         let object = custom.object.clone()?;
         let meta = &custom.meta;
         let seen = serde_json::to_value(&object.status).unwrap_or_default();
-        let raw_status = context.status.latest(&meta.uid, &meta.resource_version, &seen);
+        let raw_status = context
+            .status
+            .latest(&meta.uid().to_string(), &meta.resource_version().to_string(), &seen);
         let status = serde_json::from_value::<Option<Neo4jDatabaseStatus>>(raw_status.clone())
             .ok()
             .flatten()
@@ -65,7 +67,8 @@ impl Resource {
     pub fn claimed(&self) -> bool {
         let claim = self.status.claim.as_ref();
         claim.is_some_and(|claim| {
-            claim.uid.as_deref() == Some(&*self.meta().uid) && claim.database.as_deref() == Some(&*self.database())
+            claim.uid.as_deref() == Some(&*self.meta().uid().to_string())
+                && claim.database.as_deref() == Some(&*self.database())
         })
     }
 }
@@ -74,9 +77,9 @@ impl Resource {
 pub(super) fn subject(meta: &Meta) -> Subject {
     Subject {
         kind: Kind::Neo4jDatabase,
-        namespace: meta.namespace.to_string(),
-        name: meta.name.to_string(),
-        uid: meta.uid.to_string(),
+        namespace: meta.namespace().to_string(),
+        name: meta.name().to_string(),
+        uid: meta.uid().to_string(),
     }
 }
 
@@ -98,7 +101,7 @@ pub(super) async fn rivals(
 ) -> Result<Vec<Arc<Custom<Neo4jDatabase>>>, ReadError> {
     let spec = &resource.object.spec;
     let (cluster, database) = (&spec.cluster_ref, resource.database());
-    let namespace = &resource.meta().namespace;
+    let namespace = resource.meta().namespace();
     let mut found = match freshness {
         Freshness::Cached => context.cache.customs::<Neo4jDatabase>(namespace, requests).await?,
         Freshness::Live => context.cache.live_list(namespace, &Select::All, requests).await?,
@@ -106,8 +109,8 @@ pub(super) async fn rivals(
     found.retain(|other| {
         // The raw spec, so that one that does not decode keeps its claim too.
         let same = |field: &str, value: &str| other.spec[field].as_str().map(canonical_name).as_deref() == Some(value);
-        other.meta.uid != resource.meta().uid
-            && other.meta.deleting.is_none()
+        other.meta.uid() != resource.meta().uid()
+            && other.meta.deleting().is_none()
             && other.spec["clusterRef"].as_str() == Some(cluster)
             && same("name", &database)
     });
@@ -119,7 +122,7 @@ pub(super) fn elder<'a>(
     resource: &Resource,
     rivals: &'a [Arc<Custom<Neo4jDatabase>>],
 ) -> Option<&'a Custom<Neo4jDatabase>> {
-    let age = |meta: &Meta| (meta.created, meta.uid.clone());
+    let age = |meta: &Meta| (meta.created(), meta.uid());
     rivals
         .iter()
         .map(|rival| &**rival)
@@ -146,7 +149,7 @@ pub(super) async fn cluster(
         }
     };
     let cluster = found.ok_or_else(|| TargetError::ClusterNotFound(name.to_owned()))?;
-    if cluster.meta.deleting.is_some() {
+    if cluster.meta.deleting().is_some() {
         return Err(TargetError::ClusterDeleting(name.to_owned()));
     }
     Ok(cluster)
@@ -170,7 +173,7 @@ pub(super) async fn client(
     requests: &Requests,
 ) -> Result<ClusterClient, TargetError> {
     if let Ok(object) = &cluster.object
-        && let Some(secret) = target::certificate_secret(&cluster.meta.name, &object.spec)
+        && let Some(secret) = target::certificate_secret(cluster.meta.name(), &object.spec)
     {
         context.cache.refers(key, Kind::Secret, &key.namespace, &secret);
     }

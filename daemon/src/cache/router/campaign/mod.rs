@@ -187,7 +187,12 @@ impl Field {
     async fn listed<V: View>(&self, namespace: &str, select: &Select) -> Option<(ReadSource, Vec<(String, u64)>)> {
         let requests = Requests::default();
         let answer = self.router.read_list::<V>(namespace, select, &requests).await.ok()?;
-        let pair = |object: &Arc<V>| (object.meta().name.to_string(), object.meta().version().unwrap() as u64);
+        let pair = |object: &Arc<V>| {
+            (
+                object.meta().name().to_string(),
+                object.meta().version().unwrap() as u64,
+            )
+        };
         Some((answer.freshness.source, answer.value.iter().map(pair).collect()))
     }
 
