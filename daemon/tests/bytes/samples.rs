@@ -81,6 +81,18 @@ const KEYS: [&str; 16] = [
     "BUILD",
 ];
 
+/// So many objects, made by as many threads as can run.
+pub fn many(count: usize, make: fn(usize) -> Vec<u8>) -> Vec<Vec<u8>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let numbers: Vec<usize> = (0..count).collect();
+    std::thread::scope(|scope| {
+        let work = |numbers: &[usize]| numbers.iter().map(|number| make(*number)).collect::<Vec<_>>();
+        let chunks = numbers.chunks(count.div_ceil(threads));
+        let working: Vec<_> = chunks.map(|chunk| scope.spawn(move || work(chunk))).collect();
+        working.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
 /// A pod of another workload, 8 to 11 kB of JSON.
 pub fn foreign_pod(number: usize) -> Vec<u8> {
     let mut random = Random(number as u64 + 1_000_000);
@@ -122,7 +134,45 @@ pub fn own_pod(number: usize) -> Vec<u8> {
     pod(&mut random, &name, &namespace, &labels, &annotations, &owner)
 }
 
-fn container(random: &mut Random, place: u64, variables: u64) -> (Value, Value) {
+/// What there is of a container. It is written as text: trees of all the values would take a test without
+/// optimisation most of its time.
+struct Container {
+    text: String,
+    managed: String,
+    status: String,
+}
+
+/// Puts a text in the place of a name in a JSON text.
+fn put(text: &str, name: &str, part: &str) -> String {
+    let (before, after) = text.split_once(&format!("\"{name}\"")).unwrap();
+    [before, part, after].concat()
+}
+
+/// A variable, and what managedFields say of it.
+fn variable(random: &mut Random, number: u64) -> (String, String) {
+    let key = format!("{}_{number}", random.one(&KEYS));
+    let value = match random.below(4) {
+        0 => format!(
+            r#""valueFrom":{{"secretKeyRef":{{"name":"{}-secrets","key":"{}"}}}}"#,
+            random.one(&WORDS),
+            random.one(&WORDS)
+        ),
+        1 => r#""valueFrom":{"fieldRef":{"apiVersion":"v1","fieldPath":"metadata.namespace"}}"#.to_owned(),
+        2 => format!(r#""value":"{}""#, random.below(100_000)),
+        _ => format!(
+            r#""value":"https://{}.{}.svc/{}""#,
+            random.one(&WORDS),
+            random.one(&WORDS),
+            random.hex(8)
+        ),
+    };
+    (
+        format!(r#"{{"name":"{key}",{value}}}"#),
+        format!(r#""k:{{\"name\":\"{key}\"}}":{{".":{{}},"f:name":{{}},"f:value":{{}}}}"#),
+    )
+}
+
+fn container(random: &mut Random, place: u64, variables: u64) -> Container {
     let name = if place == 0 {
         "main".to_owned()
     } else {
@@ -136,86 +186,68 @@ fn container(random: &mut Random, place: u64, variables: u64) -> (Value, Value) 
         random.below(30),
         random.below(30)
     );
-    let env: Vec<Value> = (0..variables).map(|variable| {
-        let key = format!("{}_{variable}", random.one(&KEYS));
-        match random.below(4) {
-            0 => json!({"name": key, "valueFrom": {"secretKeyRef": {"name": format!("{}-secrets", random.one(&WORDS)), "key": random.one(&WORDS)}}}),
-            1 => json!({"name": key, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}}),
-            2 => json!({"name": key, "value": random.below(100_000).to_string()}),
-            _ => json!({"name": key, "value": format!("https://{}.{}.svc/{}", random.one(&WORDS), random.one(&WORDS), random.hex(8))}),
-        }
-    }).collect();
+    let (env, env_managed): (Vec<_>, Vec<_>) = (0..variables).map(|number| variable(random, number)).unzip();
     let port = 1024 + random.below(60_000);
     let probe = |path: &str, period: u64| {
-        json!({"httpGet": {"path": path, "port": port, "scheme": "HTTP"},
-        "initialDelaySeconds": 5, "periodSeconds": period, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3})
+        format!(
+            r#"{{"httpGet":{{"path":"{path}","port":{port},"scheme":"HTTP"}},"initialDelaySeconds":5,"periodSeconds":{period},"timeoutSeconds":1,"successThreshold":1,"failureThreshold":3}}"#
+        )
     };
-    let spec = json!({
-        "name": name, "image": image, "env": env, "ports": [{"name": "http", "containerPort": port, "protocol": "TCP"}],
-        "resources": {"requests": {"cpu": format!("{}m", random.below(4000)), "memory": format!("{}Mi", random.below(8192))},
-            "limits": {"memory": format!("{}Mi", random.below(8192) + 8192)}},
-        "livenessProbe": probe("/healthz", 10), "readinessProbe": probe("/ready", 5 + random.below(10)),
-        "volumeMounts": [{"name": "data", "mountPath": format!("/var/lib/{name}")}, {"name": "config", "mountPath": "/etc/config", "readOnly": true},
-            {"name": "kube-api-access", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true}],
-        "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File", "imagePullPolicy": "IfNotPresent",
-        "securityContext": {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}},
-    });
+    let resources = format!(
+        r#"{{"requests":{{"cpu":"{}m","memory":"{}Mi"}},"limits":{{"memory":"{}Mi"}}}}"#,
+        random.below(4000),
+        random.below(8192),
+        random.below(8192) + 8192
+    );
+    let (live, ready) = (probe("/healthz", 10), probe("/ready", 5 + random.below(10)));
+    let env = env.join(",");
+    let text = format!(
+        r#"{{"name":"{name}","image":"{image}","env":[{env}],"ports":[{{"name":"http","containerPort":{port},"protocol":"TCP"}}],"resources":{resources},"livenessProbe":{live},"readinessProbe":{ready},"volumeMounts":[{{"name":"data","mountPath":"/var/lib/{name}"}},{{"name":"config","mountPath":"/etc/config","readOnly":true}},{{"name":"kube-api-access","mountPath":"/var/run/secrets/kubernetes.io/serviceaccount","readOnly":true}}],"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File","imagePullPolicy":"IfNotPresent","securityContext":{{"allowPrivilegeEscalation":false,"readOnlyRootFilesystem":true,"capabilities":{{"drop":["ALL"]}}}}}}"#
+    );
+    let probe = r#"{"f:httpGet":{},"f:initialDelaySeconds":{},"f:periodSeconds":{},"f:timeoutSeconds":{},"f:successThreshold":{},"f:failureThreshold":{}}"#;
+    let env = env_managed.join(",");
+    let managed = format!(
+        r#""k:{{\"name\":\"{name}\"}}":{{"f:name":{{}},"f:image":{{}},"f:env":{{{env}}},"f:ports":{{}},"f:resources":{{"f:requests":{{}},"f:limits":{{}}}},"f:livenessProbe":{probe},"f:readinessProbe":{probe},"f:volumeMounts":{{}},"f:terminationMessagePath":{{}},"f:terminationMessagePolicy":{{}},"f:imagePullPolicy":{{}},"f:securityContext":{{"f:allowPrivilegeEscalation":{{}},"f:readOnlyRootFilesystem":{{}},"f:capabilities":{{}}}}}}"#
+    );
     let restarts = if random.below(10) == 0 { random.below(20) } else { 0 };
     let last = if restarts > 0 {
-        json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "startedAt": random.time(), "finishedAt": random.time(),
-            "containerID": format!("containerd://{}", random.hex(64))}})
+        let (began, ended, id) = (random.time(), random.time(), random.hex(64));
+        format!(
+            r#"{{"terminated":{{"exitCode":137,"reason":"OOMKilled","startedAt":"{began}","finishedAt":"{ended}","containerID":"containerd://{id}"}}}}"#
+        )
     } else {
-        json!({})
+        "{}".to_owned()
     };
-    let state = match random.below(25) {
-        0 => json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}}),
-        _ => json!({"running": {"startedAt": random.time()}}),
+    let runs = random.below(25) > 0;
+    let state = if runs {
+        format!(r#"{{"running":{{"startedAt":"{}"}}}}"#, random.time())
+    } else {
+        r#"{"waiting":{"reason":"CrashLoopBackOff","message":"back-off 5m0s restarting failed container"}}"#.to_owned()
     };
-    let status = json!({
-        "name": name, "ready": state.get("running").is_some(), "restartCount": restarts, "started": true, "state": state,
-        "lastState": last, "image": image, "imageID": format!("{image}@sha256:{}", random.hex(64)),
-        "containerID": format!("containerd://{}", random.hex(64)),
-    });
-    (spec, status)
+    let (image_id, id) = (random.hex(64), random.hex(64));
+    let status = format!(
+        r#"{{"name":"{name}","ready":{runs},"restartCount":{restarts},"started":true,"state":{state},"lastState":{last},"image":"{image}","imageID":"{image}@sha256:{image_id}","containerID":"containerd://{id}"}}"#
+    );
+    Container { text, managed, status }
 }
 
-fn managed(spec: &[Value], labels: &Value, random: &mut Random) -> Value {
-    let map = |keys: Vec<String>| Value::Object(keys.into_iter().map(|key| (key, json!({}))).collect());
-    let labels = map(labels
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(|key| format!("f:{key}"))
-        .collect());
-    let containers: serde_json::Map<String, Value> = spec
-        .iter()
-        .map(|container| {
-            let mut fields = serde_json::Map::new();
-            for (key, value) in container.as_object().unwrap() {
-                let inner = match (key.as_str(), value) {
-                    ("env", Value::Array(env)) => Value::Object(
-                        env.iter()
-                            .map(|one| {
-                                let key = format!(r#"k:{{"name":{}}}"#, one["name"]);
-                                (key, json!({".": {}, "f:name": {}, "f:value": {}}))
-                            })
-                            .collect(),
-                    ),
-                    (_, Value::Object(object)) => map(object.keys().map(|key| format!("f:{key}")).collect()),
-                    _ => json!({}),
-                };
-                fields.insert(format!("f:{key}"), inner);
-            }
-            (format!(r#"k:{{"name":{}}}"#, container["name"]), Value::Object(fields))
-        })
-        .collect();
-    json!([
+/// Managed fields without fields of their own.
+fn fields<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let fields: Vec<String> = names.map(|name| format!(r#""f:{name}":{{}}"#)).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+fn managed(containers: &str, labels: &Value, random: &mut Random) -> String {
+    let managed = json!([
         {"manager": "kube-controller-manager", "operation": "Update", "apiVersion": "v1", "time": random.time(), "fieldsType": "FieldsV1",
-            "fieldsV1": {"f:metadata": {"f:labels": labels, "f:ownerReferences": {}}, "f:spec": {"f:containers": containers}}},
+            "fieldsV1": {"f:metadata": {"f:labels": "@labels", "f:ownerReferences": {}}, "f:spec": {"f:containers": "@containers"}}},
         {"manager": "kubelet", "operation": "Update", "subresource": "status", "apiVersion": "v1", "time": random.time(), "fieldsType": "FieldsV1",
             "fieldsV1": {"f:status": {"f:conditions": {r#"k:{"type":"Ready"}"#: {".": {}, "f:status": {}, "f:type": {}}},
                 "f:containerStatuses": {}, "f:hostIP": {}, "f:phase": {}, "f:podIP": {}, "f:podIPs": {}, "f:startTime": {}}}},
-    ])
+    ]);
+    let labels = fields(labels.as_object().unwrap().keys());
+    let text = put(&managed.to_string(), "@labels", &labels);
+    put(&text, "@containers", &format!("{{{containers}}}"))
 }
 
 fn pod(
@@ -229,8 +261,9 @@ fn pod(
     let count = 1 + random.below(4);
     // Pods with few containers have more variables each, so that all are of about one size.
     let variables = [24, 12, 6, 2][count as usize - 1] + random.below(4);
-    let (spec, status): (Vec<_>, Vec<_>) = (0..count).map(|place| container(random, place, variables)).unzip();
-    let managed = managed(&spec, labels, random);
+    let containers: Vec<Container> = (0..count).map(|place| container(random, place, variables)).collect();
+    let all = |part: fn(&Container) -> &str| containers.iter().map(part).collect::<Vec<_>>().join(",");
+    let managed = managed(&all(|one| &one.managed), labels, random);
     let ip = format!("10.{}.{}.{}", random.below(256), random.below(256), random.below(256));
     let conditions: Vec<Value> = [
         "PodReadyToStartContainers",
@@ -248,10 +281,10 @@ fn pod(
             "name": name, "generateName": format!("{}-", name.rsplit_once('-').unwrap().0), "namespace": namespace,
             "uid": random.uid(), "resourceVersion": (100_000 + random.below(900_000_000)).to_string(), "generation": 1,
             "creationTimestamp": random.time(), "labels": labels, "annotations": annotations,
-            "ownerReferences": [owner], "managedFields": managed,
+            "ownerReferences": [owner], "managedFields": "@managed",
         },
         "spec": {
-            "containers": spec, "nodeName": format!("node-{}.zone-{}.example.com", random.below(300), random.below(3)),
+            "containers": "@containers", "nodeName": format!("node-{}.zone-{}.example.com", random.below(300), random.below(3)),
             "serviceAccountName": random.one(&WORDS), "restartPolicy": "Always", "dnsPolicy": "ClusterFirst",
             "schedulerName": "default-scheduler", "terminationGracePeriodSeconds": 30 + random.below(90), "priority": 0,
             "volumes": [
@@ -267,9 +300,11 @@ fn pod(
                 {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}],
         },
         "status": {"phase": "Running", "conditions": conditions, "hostIP": "192.168.0.7", "podIP": ip, "podIPs": [{"ip": ip}],
-            "startTime": random.time(), "qosClass": "Burstable", "containerStatuses": status},
+            "startTime": random.time(), "qosClass": "Burstable", "containerStatuses": "@statuses"},
     });
-    pod.to_string().into_bytes()
+    let text = put(&pod.to_string(), "@managed", &managed);
+    let text = put(&text, "@containers", &format!("[{}]", all(|one| &one.text)));
+    put(&text, "@statuses", &format!("[{}]", all(|one| &one.status))).into_bytes()
 }
 
 /// A Secret of ours, of a password, a certificate or a release.
