@@ -8,6 +8,10 @@
 //! What is kept of a kind is a [`backing`]: a store with the watches that fill it. A strategy is a [`policy`]
 //! that says which backing each kind has, and a change of it, whoever wants it ([`switch`], [`lazy`]), [`fill`]s
 //! another backing beside the one that is read and then swaps the two ([`source`], [`table`]).
+//!
+//! An object is kept as small as it can be read from: its metadata as numbers, a [`shape`] that it shares with all
+//! like it, and its texts in one [piece](pieces) of memory. What that takes is counted as the allocator rounds it
+//! ([`weight`]) and weighed in `daemon/tests/bytes`.
 
 mod adaptive;
 mod adviser;
