@@ -2,6 +2,7 @@
 
 use futures::future::BoxFuture;
 use neo4j_operator_shared::{
+    Kind,
     cache::{WarmupRequest, Warmups},
     switch::{By, Operation, Strategies, SwitchRequest},
 };
@@ -54,7 +55,7 @@ impl Acts for CacheActs {
         Ok(self.cache.warm(request.kinds.as_deref()))
     }
 
-    fn strategies(&self) -> BoxFuture<'_, Result<Strategies, Refusal>> {
-        Box::pin(async { Ok(self.cache.strategies().await?) })
+    fn strategies(&self, kinds: Option<Vec<Kind>>) -> BoxFuture<'_, Result<Strategies, Refusal>> {
+        Box::pin(async { Ok(self.cache.strategies(kinds).await?) })
     }
 }

@@ -190,9 +190,9 @@ impl Acts for LiveFacts {
         self.acts()?.warm_up(request)
     }
 
-    fn strategies(&self) -> BoxFuture<'_, Result<Strategies, Refusal>> {
+    fn strategies(&self, kinds: Option<Vec<Kind>>) -> BoxFuture<'_, Result<Strategies, Refusal>> {
         match self.acts() {
-            Ok(acts) => acts.strategies(),
+            Ok(acts) => acts.strategies(kinds),
             Err(refusal) => Box::pin(std::future::ready(Err(refusal))),
         }
     }

@@ -7,12 +7,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{Kind, Span, Strategy, Timestamp, cache::Form, goals::GoalId};
 
-/// Answer of `GET /v1/cache/strategies`.
+/// Answer of `GET /v1/cache/strategies`, or of `?kinds=pods,services` for a change of these alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Strategies {
     /// The strategy of kinds without one of their own.
     pub current: Strategy,
+    /// The kinds that the forecasts change, where the question named some: nothing else would change. Absent for
+    /// all kinds without a strategy of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Vec<Kind>>,
     /// How long the reads behind the forecasts were observed, at most six hours.
     pub observed: Span,
     /// Reads that were observed.
@@ -309,7 +313,7 @@ pub struct SwitchRecord {
     pub operation: Operation,
     /// What was, at its beginning.
     pub before: Measured,
-    /// What came, after 5 and after 15 minutes, where nothing else changed meanwhile.
+    /// What came, after 5 and after 15 minutes unless the daemon is set otherwise, where nothing else changed meanwhile.
     pub outcomes: Vec<SwitchOutcome>,
 }
 

@@ -126,8 +126,9 @@ impl Adviser {
         })
     }
 
-    /// Answer of `GET /v1/cache/strategies`.
-    pub(super) async fn strategies(&self) -> Strategies {
+    /// Answer of `GET /v1/cache/strategies`: what a change of these kinds would bring, or of all without a strategy
+    /// of their own.
+    pub(super) async fn strategies(&self, of: Option<Vec<Kind>>) -> Strategies {
         let input = self.input().await;
         let observed = input.kinds.iter().map(|kind| kind.observed.span).max();
         let choices = self.state().choices.iter().rev().cloned().collect();
@@ -137,7 +138,8 @@ impl Adviser {
             observed: Span(observed.unwrap_or_default()),
             reads: input.kinds.iter().map(|kind| kind.observed.reads()).sum(),
             now: self.switcher.measured(),
-            forecasts: forecast::forecasts(&input),
+            forecasts: forecast::forecasts(&input, of.as_deref()),
+            kinds: of,
             operation: self.switcher.operation(),
             record,
             errors,

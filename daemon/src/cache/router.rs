@@ -456,9 +456,10 @@ impl Router {
         self.watching()?.switcher.cancel(id)
     }
 
-    /// What each strategy would bring, and what came of past changes.
-    pub async fn strategies(&self) -> Result<Strategies, Refused> {
-        Ok(self.watching()?.adviser.strategies().await)
+    /// What each strategy would bring for these kinds, or for all without one of their own; and what came of past
+    /// changes.
+    pub async fn strategies(&self, kinds: Option<Vec<Kind>>) -> Result<Strategies, Refused> {
+        Ok(self.watching()?.adviser.strategies(kinds).await)
     }
 
     /// Past changes, the newest first.

@@ -10,6 +10,7 @@ use axum::{
 };
 use futures::future::BoxFuture;
 use neo4j_operator_shared::{
+    Kind,
     cache::{WarmupRequest, Warmups},
     switch::{DryRun, Operation, Strategies, SwitchRequest},
 };
@@ -25,8 +26,9 @@ pub trait Acts: Send + Sync + 'static {
     fn cancel(&self, id: &str) -> Result<Operation, Refusal>;
     /// Warms kinds up; how each ends is told by events.
     fn warm_up(&self, request: WarmupRequest) -> Result<Warmups, Refusal>;
-    /// What each strategy would bring, and what past changes brought.
-    fn strategies(&self) -> BoxFuture<'_, Result<Strategies, Refusal>>;
+    /// What each strategy would bring for these kinds, or for all without one of their own; and what past changes
+    /// brought. The kinds are not empty and none of them is a custom resource.
+    fn strategies(&self, kinds: Option<Vec<Kind>>) -> BoxFuture<'_, Result<Strategies, Refusal>>;
 }
 
 /// Shared by the handlers.

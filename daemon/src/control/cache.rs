@@ -1,9 +1,11 @@
 //! Changing the cache: strategies, their forecasts, warm-ups.
 
+use std::str::FromStr as _;
+
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -12,7 +14,7 @@ use neo4j_operator_shared::{
     cache::WarmupRequest,
     switch::{Strategies, SwitchRequest, Wanted},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     Control,
@@ -23,8 +25,29 @@ use super::{
 const SWITCH_FORM: &str = r#"{"strategy": "full", "kinds": ["pods"], "dryRun": false, "rollbackAfter": "5m"}, of which only the strategy is needed"#;
 const WARMUP_FORM: &str = r#"{"kinds": ["pods"]}, or {} for all"#;
 
-pub(super) async fn strategies(State(control): State<Control>) -> Result<Json<Strategies>, Refusal> {
-    control.acts.strategies().await.map(Json)
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct StrategiesQuery {
+    kinds: Option<String>,
+}
+
+pub(super) async fn strategies(
+    State(control): State<Control>,
+    query: Result<Query<StrategiesQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Strategies>, Refusal> {
+    let Query(query) = query.map_err(|error| {
+        Refusal::Bad(format!(
+            "{}; the only parameter is kinds, such as kinds=pods,services",
+            error.body_text()
+        ))
+    })?;
+    let named = query.kinds.as_deref().map(|names| {
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.map(Kind::from_str).collect::<Result<Vec<_>, _>>()
+    });
+    let kinds = named.transpose().map_err(|error| Refusal::Bad(error.to_string()))?;
+    may_change(kinds.as_deref())?;
+    control.acts.strategies(kinds).await.map(Json)
 }
 
 pub(super) async fn switch(State(control): State<Control>, body: Bytes) -> Result<Response, Refusal> {
@@ -64,16 +87,11 @@ fn read<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, Refusal> {
 
 /// What the form cannot say by itself.
 fn check(request: &SwitchRequest) -> Result<(), Refusal> {
-    some_kinds(request.kinds.as_deref())?;
+    may_change(request.kinds.as_deref())?;
     if request.strategy == Wanted::Default && request.kinds.is_none() {
         return Err(Refusal::Bad(
             "the strategy default takes their own strategy from kinds: name the kinds".to_owned(),
         ));
-    }
-    if let Some(primary) = request.kinds.iter().flatten().find(|kind| Kind::PRIMARY.contains(kind)) {
-        return Err(Refusal::Bad(format!(
-            "{primary} are always watched: their changes are what the operator reacts to; name other kinds"
-        )));
     }
     if request.rollback_after.is_some_and(|span| span.0.is_zero()) {
         return Err(Refusal::Bad(
@@ -81,6 +99,17 @@ fn check(request: &SwitchRequest) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Kinds whose strategy can be another one.
+fn may_change(kinds: Option<&[Kind]>) -> Result<(), Refusal> {
+    some_kinds(kinds)?;
+    match kinds.into_iter().flatten().find(|kind| Kind::PRIMARY.contains(kind)) {
+        Some(primary) => Err(Refusal::Bad(format!(
+            "{primary} are always watched: their changes are what the operator reacts to; name other kinds"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn some_kinds(kinds: Option<&[Kind]>) -> Result<(), Refusal> {

@@ -46,11 +46,11 @@ pub(in crate::cache) fn forecast(input: &Input, strategy: Strategy) -> Forecast 
     forecast_change(input, Wanted::Strategy(strategy), None)
 }
 
-/// What every strategy would bring, `adaptive` last.
-pub(in crate::cache) fn forecasts(input: &Input) -> Vec<Forecast> {
+/// What every strategy would bring, `adaptive` last: for these kinds, or for all without one of their own.
+pub(in crate::cache) fn forecasts(input: &Input, kinds: Option<&[Kind]>) -> Vec<Forecast> {
     Strategy::ALL
         .into_iter()
-        .map(|strategy| forecast(input, strategy))
+        .map(|strategy| forecast_change(input, Wanted::Strategy(strategy), kinds))
         .collect()
 }
 
@@ -353,8 +353,9 @@ impl<'a> Parts<'a> {
             if !texts.is_empty() {
                 parts.push(format!("would choose {}", texts.join(", ")));
             }
-        } else if self.same.iter().all(|same| *same) && forecast.strategy == self.input.current {
-            parts.push("runs now".to_owned());
+        } else if self.same.iter().all(|same| *same) {
+            let runs = forecast.strategy == self.input.current;
+            parts.push(if runs { "runs now" } else { "would change nothing" }.to_owned());
         } else {
             let now: f64 = self.now.iter().map(|part| part.bytes).sum();
             let more = forecast.cache_bytes.value - now;

@@ -171,6 +171,34 @@ fn goals_are_judged_and_the_verdict_says_so() {
 }
 
 #[test]
+fn a_change_of_one_kind_is_judged_by_what_it_alone_changes() {
+    let mut busy = kind(Kind::Pod, Strategy::Selective);
+    busy.observed = observed(3600 * 200, 3600 * 200, 3600 * 200);
+    let mut quiet = kind(Kind::Job, Strategy::Selective);
+    quiet.observed = observed(100, 100, 100);
+    let input = input(vec![busy, quiet]);
+    let all = &forecasts(&input, None)[Strategy::None as usize];
+    assert_eq!(all.broken, [GoalId::HitRate, GoalId::ApiRate]);
+    let one = &forecasts(&input, Some(&[Kind::Job]))[Strategy::None as usize];
+    assert!(
+        one.broken.is_empty() && one.verdict.starts_with("meets all goals; spares"),
+        "{one:?}"
+    );
+    assert_eq!(
+        (one.kinds[0].form, one.kinds[1].form),
+        (Form::Projection, Form::Metadata)
+    );
+    let mut pinned = input.clone();
+    (
+        pinned.kinds[1].strategy,
+        pinned.kinds[1].running,
+        pinned.kinds[1].pinned,
+    ) = (Strategy::None, Strategy::None, true);
+    let same = &forecasts(&pinned, Some(&[Kind::Job]))[Strategy::None as usize];
+    assert_eq!(same.verdict, "meets all goals; would change nothing");
+}
+
+#[test]
 fn reconciles_get_longer_by_the_reads_that_the_server_has_to_answer() {
     let mut input = input(vec![kind(Kind::Pod, Strategy::Selective)]);
     assert_eq!(forecast(&input, Strategy::None).p99, None);
@@ -232,7 +260,7 @@ fn adaptive_forecasts_what_it_would_choose() {
         "{}",
         said.verdict
     );
-    assert_eq!(forecasts(&input).len(), 5);
+    assert_eq!(forecasts(&input, None).len(), 5);
 }
 
 #[test]

@@ -48,7 +48,7 @@ async fn what_a_change_brought_is_compared_with_its_forecast() {
         tokio::time::sleep(Duration::from_secs(10)).await;
     }
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let strategies = world.router.strategies().await.unwrap();
+    let strategies = world.router.strategies(None).await.unwrap();
     let record = &strategies.record[0];
     assert_eq!(record.operation.state, OperationState::Done);
     assert_eq!(record.before.hit_rate, Some(0.0));
@@ -81,7 +81,7 @@ async fn adaptive_keeps_all_of_a_kind_whose_foreign_objects_are_read_much() {
     }
     assert_eq!((world.row().form, world.row().strategy), (Form::Full, Strategy::Full));
     assert_eq!(world.router.snapshot().strategy, Strategy::Adaptive);
-    let strategies = world.router.strategies().await.unwrap();
+    let strategies = world.router.strategies(None).await.unwrap();
     let acted = strategies.choices.iter().find(|choice| choice.acted).unwrap();
     assert_eq!(
         (acted.kind, acted.from, acted.to),

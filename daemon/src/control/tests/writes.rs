@@ -70,8 +70,13 @@ impl Acts for Cached {
         Ok(example(golden::WARMUPS))
     }
 
-    fn strategies(&self) -> BoxFuture<'_, Result<Strategies, Refusal>> {
-        Box::pin(async { Ok(example(golden::STRATEGIES)) })
+    fn strategies(&self, kinds: Option<Vec<Kind>>) -> BoxFuture<'_, Result<Strategies, Refusal>> {
+        Box::pin(async {
+            Ok(Strategies {
+                kinds,
+                ..example(golden::STRATEGIES)
+            })
+        })
     }
 }
 
@@ -163,6 +168,23 @@ async fn every_answer_to_a_write_has_the_form_of_its_golden_file() {
         world.get("/v1/cache/strategies").await,
         (200, example(golden::STRATEGIES))
     );
+}
+
+#[tokio::test]
+async fn forecasts_of_some_kinds_are_asked_for_by_name() {
+    let world = world();
+    let (code, answer) = world.get("/v1/cache/strategies?kinds=po,services").await;
+    assert_eq!((code, &answer["kinds"]), (200, &json!(["pods", "services"])));
+    for (query, needle) in [
+        ("kinds=widgets", "statefulsets"),
+        ("kinds=", "kinds is empty"),
+        ("kinds=neo4jdatabases", "always watched"),
+        ("kind=pods", "the only parameter is kinds"),
+    ] {
+        let (code, answer) = world.get(&format!("/v1/cache/strategies?{query}")).await;
+        let detail = answer["detail"].as_str().unwrap_or_default();
+        assert!(code == 400 && detail.contains(needle), "{query}: {code} {detail}");
+    }
 }
 
 #[tokio::test]
