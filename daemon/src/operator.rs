@@ -250,6 +250,7 @@ fn cache_settings(settings: &Settings, scope: Scope) -> cache::Settings {
         limits: cache::Limits {
             workers: usize::from(settings.warmup_workers),
             pause: settings.cache_switch_pause,
+            compare_after: settings.cache_compare_after,
             ..cache::Limits::default()
         },
     }

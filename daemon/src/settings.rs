@@ -44,6 +44,11 @@ pub struct Settings {
     #[arg(long, env = "NEO4J_OPERATOR_CACHE_SWITCH_PAUSE", value_name = "DURATION", default_value = "10s", value_parser = duration_or_none)]
     pub cache_switch_pause: Duration,
 
+    /// Time after a change of the cache strategy until what came is compared with what was forecast; a second time
+    /// after three times as long
+    #[arg(long, env = "NEO4J_OPERATOR_CACHE_COMPARE_AFTER", value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub cache_compare_after: Duration,
+
     /// Kinds whose caches are filled at a time
     #[arg(long, env = "NEO4J_OPERATOR_WARMUP_WORKERS", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub warmup_workers: u8,

@@ -249,13 +249,18 @@ impl Adviser {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut count = 0_u32;
+        let mut compare = tokio::time::interval(LOOK.min(self.switcher.limits().compare_after));
+        compare.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = look.tick() => {}
+                _ = compare.tick() => {
+                    self.switcher.observe();
+                    continue;
+                }
                 () = cancel.cancelled() => return,
             }
             self.note_requests();
-            self.switcher.observe();
             self.note_end();
             self.keep_to_budget();
             count = count.wrapping_add(1);

@@ -13,8 +13,9 @@ use neo4j_operator_shared::{
 
 /// Changes that are kept.
 const KEPT: usize = 256;
-/// When outcomes are taken after the swap.
-const AFTER: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(900)];
+/// When the first outcome is taken after the swap, unless the settings say otherwise; the second one after three
+/// times as long.
+pub(super) const AFTER: Duration = Duration::from_secs(300);
 /// An outcome of so many reads or fewer says nothing.
 const READS: u64 = 100;
 /// The least that a measured value counts for as a divisor: half a request per minute more or less is no
@@ -25,9 +26,11 @@ const P99_FLOOR: f64 = 0.001;
 const WARMUP_FLOOR: f64 = 0.05;
 
 /// Past changes, the newest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Record {
     entries: VecDeque<Entry>,
+    /// When outcomes are taken after the swap.
+    after: [Duration; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -45,7 +48,21 @@ struct Watched {
     taken: usize,
 }
 
+impl Default for Record {
+    fn default() -> Self {
+        Self::after(AFTER)
+    }
+}
+
 impl Record {
+    /// Without a change yet; the first outcome of each is taken so long after the swap.
+    pub(super) fn after(first: Duration) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            after: [first, first.saturating_mul(3)],
+        }
+    }
+
     /// A change begins. What came before is not compared any further once this one is swapped in.
     pub(super) fn begin(&mut self, operation: Operation, before: Measured) {
         self.entries.truncate(KEPT - 1);
@@ -87,14 +104,15 @@ impl Record {
         self.entries
             .iter()
             .filter_map(|entry| entry.watched)
-            .any(|watched| watched.due(now).is_some())
+            .any(|watched| watched.due(self.after, now).is_some())
     }
 
     /// Takes the outcome that is due, if one is, and tells the id of its change. `measured` is what is now,
     /// over the last five minutes; `reads` as in [`Record::swapped`].
     pub(super) fn observe(&mut self, measured: &Measured, reads: u64, now: Instant) -> Option<(String, SwitchOutcome)> {
+        let after = self.after;
         let (entry, place) = self.entries.iter_mut().find_map(|entry| {
-            let place = entry.watched?.due(now)?;
+            let place = entry.watched?.due(after, now)?;
             Some((entry, place))
         })?;
         let watched = entry.watched.as_mut()?;
@@ -109,13 +127,13 @@ impl Record {
             _ => Vec::new(),
         };
         let outcome = SwitchOutcome {
-            after: Span(AFTER[place]),
+            after: Span(after[place]),
             reads,
             measured,
             errors,
         };
         entry.record.outcomes.push(outcome.clone());
-        if watched.taken == AFTER.len() {
+        if watched.taken == after.len() {
             entry.watched = None;
         }
         Some((entry.record.operation.id.clone(), outcome))
@@ -170,9 +188,9 @@ impl Record {
 
 impl Watched {
     /// Which outcome is due: the latest one, if the caller slept through an earlier one.
-    fn due(&self, now: Instant) -> Option<usize> {
+    fn due(&self, after: [Duration; 2], now: Instant) -> Option<usize> {
         let since = now.saturating_duration_since(self.swapped);
-        (self.taken..AFTER.len()).rev().find(|place| since >= AFTER[*place])
+        (self.taken..after.len()).rev().find(|place| since >= after[*place])
     }
 }
 

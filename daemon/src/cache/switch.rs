@@ -29,7 +29,7 @@ use super::{
     counts::rate,
     fill::{NotReady, fill, free},
     policy::Policy,
-    record::Record,
+    record::{self, Record},
     source::AnySource,
 };
 
@@ -75,6 +75,8 @@ pub struct Limits {
     pub pause: Duration,
     /// Kinds that are filled at a time.
     pub workers: usize,
+    /// Time after the swap until what came is compared with what was forecast.
+    pub compare_after: Duration,
 }
 
 impl Default for Limits {
@@ -83,6 +85,7 @@ impl Default for Limits {
             deadline: Duration::from_secs(60),
             pause: Duration::from_secs(10),
             workers: 2,
+            compare_after: record::AFTER,
         }
     }
 }
@@ -148,7 +151,10 @@ impl Switcher {
         Self {
             sources,
             policy: ArcSwap::from_pointee(policy),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                record: Record::after(limits.compare_after),
+                ..State::default()
+            }),
             limits,
             observer,
             tasks,
@@ -158,6 +164,11 @@ impl Switcher {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bounds of changes.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// What is, in the quantities of a forecast.

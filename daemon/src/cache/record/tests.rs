@@ -160,3 +160,15 @@ fn next_to_nothing_is_no_divisor() {
     assert!(errors.iter().all(|error| error.error.is_finite()));
     assert!((of(&errors, Quantity::ApiRate).unwrap() - 12.0).abs() < 1e-9);
 }
+
+#[test]
+fn the_settings_say_when_what_came_is_compared() {
+    let (mut record, begun) = (Record::after(seconds(3)), Instant::now());
+    record.begin(operation("a"), Measured::default());
+    record.swapped("a", 0.4, 0, begun);
+    assert!(!record.due(begun + seconds(2)) && record.due(begun + seconds(3)));
+    let (_, first) = record.observe(&measured(), 200, begun + seconds(3)).unwrap();
+    assert!(!record.due(begun + seconds(8)) && record.due(begun + seconds(9)));
+    let (_, second) = record.observe(&measured(), 200, begun + seconds(9)).unwrap();
+    assert_eq!((first.after, second.after), (Span(seconds(3)), Span(seconds(9))));
+}
