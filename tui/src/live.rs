@@ -159,7 +159,12 @@ async fn screen(mut sources: Sources, mut app: App, theme: Theme) -> io::Result<
             match effect {
                 Effect::Quit => return Ok(()),
                 Effect::RetryNow => sources.retry.notify_one(),
-                Effect::Ask(ask) => drop(sources.ask.send_replace(ask)),
+                // The same question again must not give up the one that is on its way.
+                Effect::Ask(ask) => drop(
+                    sources
+                        .ask
+                        .send_if_modified(|wanted| std::mem::replace(wanted, ask) != ask),
+                ),
                 Effect::AskAgain => sources.again.notify_one(),
                 Effect::Send(id, act) => sources.control.send(id, act),
                 Effect::Clear => screen.clear()?,

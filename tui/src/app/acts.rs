@@ -186,6 +186,8 @@ impl App {
     fn take(&mut self, act: Act, answer: Answer, at: Instant) {
         self.notice = Some(match answer {
             Answer::Switching(operation) => {
+                // What would have changed is changing: the dry run says nothing any more.
+                self.cache.dry_run = None;
                 switching::take(&mut self.model.switching, at, Some(&operation));
                 Notice::Switching
             }

@@ -2,7 +2,8 @@
 
 use neo4j_operator_shared::{
     Kind, Span, Strategy,
-    switch::{DryRun, Forecast, SwitchRequest, Wanted},
+    cache::KindCache,
+    switch::{DryRun, Forecast, Strategies, SwitchRequest, Wanted},
 };
 use tokio::time::Duration;
 
@@ -25,6 +26,24 @@ pub enum Focus {
     Kinds,
 }
 
+/// The column that the kinds are ordered by, the largest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// As the daemon lists them: in the order of warm-ups.
+    #[default]
+    Daemon,
+    /// Bytes.
+    Bytes,
+    /// Objects.
+    Objects,
+    /// Misses per second.
+    Misses,
+    /// Hits per second.
+    Hits,
+    /// Share of misses: those that are answered worst come first.
+    Worst,
+}
+
 /// State of the page.
 #[derive(Clone, Debug)]
 pub struct CachePage {
@@ -34,8 +53,12 @@ pub struct CachePage {
     pub cursor: Option<usize>,
     /// The kind to be changed; without one all kinds that have no strategy of their own.
     pub scope: Option<Kind>,
-    /// The chosen row of the kinds.
-    pub kind: usize,
+    /// The chosen kind; without one the first row.
+    pub kind: Option<Kind>,
+    /// How the kinds are ordered.
+    pub sort: Sort,
+    /// Whether the other way round.
+    pub reversed: bool,
     /// Whether a change goes back by itself if a goal breaks.
     pub rollback: bool,
     /// The last dry run and its answer.
@@ -53,6 +76,8 @@ pub struct Confirm {
     pub from: Strategy,
     /// What is forecast; a daemon that has observed too little forecasts nothing.
     pub forecast: Option<Box<Forecast>>,
+    /// Whether that is forecast of exactly this change, and not of one of all kinds.
+    pub exact: bool,
     /// Whether Enter confirms; at first it cancels.
     pub yes: bool,
 }
@@ -63,13 +88,45 @@ impl Default for CachePage {
             focus: Focus::Strategies,
             cursor: None,
             scope: None,
-            kind: 0,
+            kind: None,
+            sort: Sort::default(),
+            reversed: false,
             rollback: true,
             dry_run: None,
             history_from: 0,
         }
     }
 }
+
+// === impl Sort ===
+
+impl Sort {
+    /// The next one of the ring.
+    pub const fn next(self) -> Self {
+        match self {
+            Self::Daemon => Self::Bytes,
+            Self::Bytes => Self::Objects,
+            Self::Objects => Self::Misses,
+            Self::Misses => Self::Hits,
+            Self::Hits => Self::Worst,
+            Self::Worst => Self::Daemon,
+        }
+    }
+
+    /// As in the frame of the table.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Daemon => "warm-up order",
+            Self::Bytes => "bytes",
+            Self::Objects => "objects",
+            Self::Misses => "misses/s",
+            Self::Hits => "hits/s",
+            Self::Worst => "lowest hit rate",
+        }
+    }
+}
+
+// === impl App ===
 
 impl App {
     /// The strategies to choose from: for one kind also to have none of its own.
@@ -101,9 +158,23 @@ impl App {
         self.cache.cursor.or_else(now).unwrap_or(0).min(last)
     }
 
+    /// The forecasts, if they are of what is to be changed. A daemon of an older version does not forecast a
+    /// change of one kind; then they are those of all kinds, and [`Self::forecasts_fit`] says so.
+    pub fn forecasts(&self) -> Option<&Strategies> {
+        let strategies = self.model.pages.strategies.get()?;
+        let fits = strategies.kinds.is_none() || self.forecasts_fit();
+        fits.then_some(strategies)
+    }
+
+    /// Whether the forecasts are of exactly the kinds to be changed.
+    pub fn forecasts_fit(&self) -> bool {
+        let of = self.model.pages.strategies.get().map(|strategies| &strategies.kinds);
+        of == Some(&self.cache.scope.map(|kind| vec![kind]))
+    }
+
     /// What is forecast for a choice; `default` brings what the strategy of all kinds brings.
     pub fn forecast(&self, wanted: Wanted) -> Option<&Forecast> {
-        let strategies = self.model.pages.strategies.get()?;
+        let strategies = self.forecasts()?;
         let strategy = match wanted {
             Wanted::Strategy(strategy) => strategy,
             Wanted::Default => strategies.current,
@@ -114,12 +185,39 @@ impl App {
             .find(|forecast| forecast.strategy == strategy)
     }
 
+    /// The kinds in the order of the table.
+    pub fn kinds(&self) -> Vec<&KindCache> {
+        let mut rows: Vec<_> = self
+            .model
+            .sample
+            .iter()
+            .flat_map(|sample| &sample.cache.kinds)
+            .collect();
+        let rate = |row: &KindCache| self.model.reads.rate(row.kind);
+        let weight = |row: &KindCache| match self.cache.sort {
+            Sort::Daemon => 0.0,
+            Sort::Bytes => row.bytes as f64,
+            Sort::Objects => row.objects as f64,
+            Sort::Misses => rate(row).map_or(-1.0, |rate| rate.misses),
+            Sort::Hits => rate(row).map_or(-1.0, |rate| rate.hits),
+            Sort::Worst => row.hit_rate.map_or(-1.0, |rate| 1.0 - rate),
+        };
+        rows.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+        if self.cache.reversed {
+            rows.reverse();
+        }
+        rows
+    }
+
+    /// The row of the chosen kind.
+    pub fn chosen_row(&self) -> usize {
+        let chosen = |kind: Kind| self.kinds().iter().position(|row| row.kind == kind);
+        self.cache.kind.and_then(chosen).unwrap_or(0)
+    }
+
     /// The kind in the chosen row of the kinds.
     pub fn chosen_kind(&self) -> Option<Kind> {
-        let kinds = &self.model.sample.as_ref()?.cache.kinds;
-        kinds
-            .get(self.cache.kind.min(kinds.len().saturating_sub(1)))
-            .map(|row| row.kind)
+        self.kinds().get(self.chosen_row()).map(|row| row.kind)
     }
 
     /// What the chosen row would send.
@@ -141,8 +239,9 @@ impl App {
         match self.cache.focus {
             Focus::Strategies => self.cache.cursor = Some(step(self.chosen(), self.choices().len())),
             Focus::Kinds => {
-                let rows = self.model.sample.as_ref().map_or(0, |sample| sample.cache.kinds.len());
-                self.cache.kind = step(self.cache.kind.min(rows.saturating_sub(1)), rows);
+                let kinds = self.kinds();
+                let next = step(self.chosen_row(), kinds.len());
+                self.cache.kind = kinds.get(next).map(|row| row.kind);
             }
         }
     }
@@ -160,7 +259,7 @@ impl App {
         };
         self.cache.focus = Focus::Strategies;
         self.cache.cursor = None;
-        vec![Effect::Draw { at_once: true }]
+        vec![Effect::Ask(self.wanted()), Effect::Draw { at_once: true }]
     }
 
     /// Enter in the kinds leads to the switcher of that kind, in the strategies to the question.
@@ -185,7 +284,7 @@ impl App {
             return draw;
         }
         let strategies = &self.model.pages.strategies;
-        if strategies.get().is_none() {
+        if self.forecasts().is_none() {
             let why = match strategies.trouble() {
                 Some(Trouble::NotOffered) => "this daemon offers no switch",
                 Some(Trouble::Failed(_)) => "the forecast could not be read; C-r asks again",
@@ -194,14 +293,44 @@ impl App {
             self.notice = Some(Notice::bad(why));
             return draw;
         }
+        self.ask_first(request, from);
+        draw
+    }
+
+    fn ask_first(&mut self, request: SwitchRequest, from: Strategy) {
         let forecast = self.forecast(request.strategy).cloned().map(Box::new);
+        let exact = self.forecasts_fit() && request.kinds == self.cache.scope.map(|kind| vec![kind]);
         self.modes.push(Mode::Confirm(Box::new(Confirm {
             request,
             from,
             forecast,
+            exact,
             yes: false,
         })));
-        draw
+    }
+
+    /// Asks whether to go back to what was before the last change.
+    fn go_back(&mut self) {
+        let Some(switching) = &self.model.switching else { return };
+        let operation = switching.operation.clone();
+        self.cache.scope = match operation.kinds.as_deref() {
+            Some([kind]) => Some(*kind),
+            _ => None,
+        };
+        let usual = self.model.sample.as_ref().map(|sample| sample.cache.strategy);
+        // A kind that had the strategy of all others had none of its own, or loses nothing without it.
+        let strategy = if operation.kinds.is_some() && Some(operation.from) == usual {
+            Wanted::Default
+        } else {
+            Wanted::Strategy(operation.from)
+        };
+        let request = SwitchRequest {
+            strategy,
+            kinds: operation.kinds,
+            dry_run: false,
+            rollback_after: self.cache.rollback.then_some(ROLLBACK_AFTER),
+        };
+        self.ask_first(request, operation.to);
     }
 
     /// `d`: what would come, computed for exactly this change.
@@ -231,18 +360,25 @@ impl App {
         }
     }
 
-    /// `x`: cancels the change that is being prepared.
+    /// `x`: cancels the change that is being prepared; of one that is in force it asks whether to go back.
     pub(super) fn cancel(&mut self) -> Vec<Effect> {
-        let id = self
-            .model
-            .switching
-            .as_ref()
-            .filter(|switching| switching.cancellable());
-        if let Some(id) = id.map(|switching| switching.operation.id.clone()) {
-            return self.send(Act::Cancel(id));
+        let draw = Effect::Draw { at_once: true };
+        match &self.model.switching {
+            Some(switching) if switching.cancellable() => {
+                let id = switching.operation.id.clone();
+                return self.send(Act::Cancel(id));
+            }
+            Some(switching) if switching.returnable() => {
+                if let Some(reason) = self.read_only_reason() {
+                    self.refuse("the way back", reason);
+                    return vec![draw];
+                }
+                self.go_back();
+                return vec![Effect::Ask(self.wanted()), draw];
+            }
+            _ => self.notice = Some(Notice::plain("no change is being prepared: there is nothing to cancel")),
         }
-        self.notice = Some(Notice::plain("no change is being prepared: there is nothing to cancel"));
-        vec![Effect::Draw { at_once: true }]
+        vec![draw]
     }
 
     /// `w`: the chosen kind where one is chosen, else all.

@@ -5,6 +5,7 @@ pub mod actions;
 pub mod acts;
 pub mod cache;
 pub mod keys;
+mod time;
 
 use crossterm::event::{Event as TermEvent, KeyEvent, KeyEventKind};
 
@@ -15,7 +16,7 @@ use self::{
     cache::{CachePage, Confirm},
 };
 use crate::{
-    model::{Model, pages::Trouble, switching::Switching},
+    model::{Link, Model, axis::Axis, pages::Trouble},
     source::{
         LinkReport, StreamItem,
         page::{Ask, PageItem},
@@ -82,6 +83,12 @@ pub enum Mode {
     Help,
     /// Past changes of the strategy.
     History,
+    /// What is behind the goals.
+    Goals,
+    /// Does memory leak?
+    Leak,
+    /// What the chosen reclaim did.
+    Reclaimed,
     /// The question before a change.
     Confirm(Box<Confirm>),
 }
@@ -101,6 +108,10 @@ pub struct App {
     pub unfocused: bool,
     /// Modes, the topmost last.
     pub modes: Vec<Mode>,
+    /// Rows that the topmost sheet is scrolled down.
+    pub scroll: usize,
+    /// The time axis of all charts.
+    pub axis: Axis,
     /// Lines that the Events panel is scrolled back; 0 follows.
     pub events_back: usize,
     /// First row of the clusters table that is shown.
@@ -127,14 +138,6 @@ impl Page {
             Self::Overview => "Overview",
             Self::Cache => "Cache",
             Self::Memory => "Memory",
-        }
-    }
-
-    const fn ask(self) -> Ask {
-        match self {
-            Self::Overview => Ask::Nothing,
-            Self::Cache => Ask::Strategies,
-            Self::Memory => Ask::Memory,
         }
     }
 }
@@ -206,6 +209,7 @@ impl App {
             None => Scope::On(self.page),
             Some(Mode::Help) => Scope::Help,
             Some(Mode::History) => Scope::History,
+            Some(Mode::Goals | Mode::Leak | Mode::Reclaimed) => Scope::Sheet,
             Some(Mode::Confirm(_)) => Scope::Dialog,
         }
     }
@@ -214,7 +218,10 @@ impl App {
     pub fn offers(&self, row: &Row) -> bool {
         let switchable = self.model.pages.strategies.trouble() != Some(&Trouble::NotOffered);
         let possible = match row.action {
-            Action::Cancel => self.model.switching.as_ref().is_some_and(Switching::cancellable),
+            Action::Cancel => {
+                let switching = self.model.switching.as_ref();
+                switching.is_some_and(|switching| switching.cancellable() || switching.returnable())
+            }
             Action::Choose | Action::DryRun | Action::History => switchable,
             Action::Rollback => self.read_only_reason().is_none(),
             _ => true,
@@ -242,11 +249,31 @@ impl App {
             Action::Reclaim => return self.send(Act::Reclaim),
             Action::Answer => return self.dialog_take(),
             Action::Back => return self.back(),
-            Action::Help => self.modes.push(Mode::Help),
+            Action::Goals => return self.goals(),
+            Action::Help => self.open(Mode::Help),
+            Action::LeakCheck => self.open(Mode::Leak),
+            Action::Reclaimed => self.open(Mode::Reclaimed),
             Action::History => {
                 self.cache.history_from = 0;
-                self.modes.push(Mode::History);
+                self.open(Mode::History);
             }
+            Action::Sort => {
+                self.cache.kind = self.chosen_kind();
+                self.cache.sort = self.cache.sort.next();
+            }
+            Action::SortReverse => {
+                self.cache.kind = self.chosen_kind();
+                self.cache.reversed = !self.cache.reversed;
+            }
+            Action::ZoomIn => self.axis.zoom(true),
+            Action::ZoomOut => self.axis.zoom(false),
+            Action::ZoomReset => self.axis.reset(),
+            Action::CursorBack => self.move_cursor(true, false),
+            Action::CursorForward => self.move_cursor(false, false),
+            Action::ScreenBack => self.move_cursor(true, true),
+            Action::ScreenForward => self.move_cursor(false, true),
+            Action::CursorMark => self.cursor_to_mark(),
+            Action::CursorNow => drop(self.axis.present()),
             Action::OtherAnswer => self.dialog_move(),
             Action::Rollback => self.toggle_rollback(),
             Action::OtherPanel => {
@@ -276,17 +303,47 @@ impl App {
         vec![Effect::Draw { at_once: true }]
     }
 
+    /// What only the open page shows: of the Cache page for one kind, what a change of that kind alone brings.
+    pub(crate) fn wanted(&self) -> Ask {
+        match self.page {
+            Page::Overview => Ask::Nothing,
+            Page::Cache => Ask::Strategies(self.cache.scope),
+            Page::Memory => Ask::Memory,
+        }
+    }
+
     fn go(&mut self, page: Page) -> Vec<Effect> {
         self.page = page;
-        vec![Effect::Ask(page.ask()), Effect::Draw { at_once: true }]
+        vec![Effect::Ask(self.wanted()), Effect::Draw { at_once: true }]
+    }
+
+    /// Opens a sheet over the page, at its beginning.
+    fn open(&mut self, mode: Mode) {
+        self.scroll = 0;
+        self.modes.push(mode);
+    }
+
+    /// Enter on the Overview: what is behind the goals. Without a link it asks again, as Enter on the badge.
+    fn goals(&mut self) -> Vec<Effect> {
+        let failed = matches!(
+            self.model.reported(),
+            Link::Connecting { .. } | Link::Down { .. } | Link::Refused { .. }
+        );
+        if failed {
+            return vec![Effect::RetryNow, Effect::AskAgain];
+        }
+        self.open(Mode::Goals);
+        vec![Effect::Draw { at_once: true }]
     }
 
     /// Esc: what lies on top goes first.
     fn back(&mut self) -> Vec<Effect> {
-        let closed = self.modes.pop().is_some() || self.notice.take().is_some();
-        let closed = closed || (self.page == Page::Cache && self.cache_back());
+        let closed = self.modes.pop().is_some() || self.notice.take().is_some() || self.axis.present();
         if closed || self.page == Page::Overview {
             return vec![Effect::Draw { at_once: true }];
+        }
+        if self.page == Page::Cache && self.cache_back() {
+            return vec![Effect::Ask(self.wanted()), Effect::Draw { at_once: true }];
         }
         self.go(Page::Overview)
     }
@@ -297,14 +354,18 @@ impl App {
             next.min(rows.saturating_sub(1))
         };
         let pages = &self.model.pages;
-        if self.modes.last() == Some(&Mode::History) {
-            let rows = pages.strategies.get().map_or(0, |strategies| strategies.record.len());
-            self.cache.history_from = step(self.cache.history_from, rows);
-        } else if self.page == Page::Memory {
-            let rows = pages.memory.get().map_or(0, |memory| memory.reclaims.len());
-            self.reclaim = step(self.reclaim, rows);
-        } else {
-            self.cache_move(down);
+        match self.modes.last() {
+            Some(Mode::History) => {
+                let rows = pages.strategies.get().map_or(0, |strategies| strategies.record.len());
+                self.cache.history_from = step(self.cache.history_from, rows);
+            }
+            // How far there is to scroll only the view knows; it stops at the last row.
+            Some(_) => self.scroll = step(self.scroll, 100),
+            None if self.page == Page::Memory => {
+                let rows = pages.memory.get().map_or(0, |memory| memory.reclaims.len());
+                self.reclaim = step(self.reclaim, rows);
+            }
+            None => self.cache_move(down),
         }
     }
 

@@ -169,7 +169,7 @@ async fn acts_work_from_the_overview_and_a_second_one_of_a_sort_waits_for_the_fi
     assert_eq!(sent(&press(&mut app, KeyCode::Char('w'))), [&Act::WarmUp(None)]);
     let effects = press(&mut app, KeyCode::Char('s'));
     assert_eq!(app.page, Page::Cache);
-    assert!(effects.contains(&Effect::Ask(Ask::Strategies)));
+    assert!(effects.contains(&Effect::Ask(Ask::Strategies(None))));
     assert!(press(&mut app, KeyCode::Char('1')).contains(&Effect::Ask(Ask::Nothing)));
 }
 
@@ -211,4 +211,51 @@ async fn a_daemon_that_forecasts_nothing_can_still_be_switched_after_a_question(
     assert!(matches!(app.modes.last(), Some(Mode::Confirm(confirm)) if confirm.forecast.is_none()));
     press(&mut app, KeyCode::Tab);
     assert!(matches!(sent(&press(&mut app, KeyCode::Enter))[..], [Act::Switch(_)]));
+}
+
+/// What is watched can no longer be cancelled; `x` asks whether to go back, of all kinds or of the one that changed.
+#[tokio::test(start_paused = true)]
+async fn a_change_in_force_is_taken_back_after_a_question() {
+    use neo4j_operator_shared::{Kind, switch::OperationState};
+    for (kinds, back) in [(None, "selective"), (Some(vec![Kind::Pod]), "default")] {
+        let mut app = ready(Page::Cache);
+        let mut operation = fixture::operation(OperationState::Watching);
+        operation.kinds.clone_from(&kinds);
+        crate::model::switching::take(&mut app.model.switching, Instant::now(), Some(&operation));
+        let asked = press(&mut app, KeyCode::Char('x'));
+        assert!(sent(&asked).is_empty() && matches!(app.modes.last(), Some(Mode::Confirm(_))));
+        press(&mut app, KeyCode::Tab);
+        let effects = press(&mut app, KeyCode::Enter);
+        let [Act::Switch(request)] = sent(&effects)[..] else {
+            panic!("{effects:?}")
+        };
+        assert_eq!((request.strategy.to_string().as_str(), &request.kinds), (back, &kinds));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_chosen_kind_stays_chosen_when_the_kinds_are_ordered_otherwise() {
+    let mut app = ready(Page::Cache);
+    let mut sample = fixture::sample(Instant::now(), 30);
+    let small = sample.cache.kinds[0].clone();
+    let mut large = small.clone();
+    (large.kind, large.bytes) = (neo4j_operator_shared::Kind::Job, small.bytes * 2);
+    sample.cache.kinds.push(large);
+    app.update(Msg::Link(LinkReport::Up(sample.into())));
+    press(&mut app, KeyCode::Tab);
+    for (key, rows, at) in [('o', ["jobs", "pods"], 1), ('O', ["pods", "jobs"], 0)] {
+        press(&mut app, KeyCode::Char(key));
+        let order: Vec<_> = app.kinds().iter().map(|row| row.kind.plural()).collect();
+        assert_eq!((order.as_slice(), app.chosen_row()), (rows.as_slice(), at));
+        assert_eq!(app.chosen_kind(), Some(small.kind));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn forecasts_are_asked_for_the_kind_that_is_to_be_changed_and_for_all_again() {
+    let mut app = ready(Page::Cache);
+    press(&mut app, KeyCode::Tab);
+    let of = Some(neo4j_operator_shared::Kind::Pod);
+    assert!(press(&mut app, KeyCode::Char('s')).contains(&Effect::Ask(Ask::Strategies(of))));
+    assert!(press(&mut app, KeyCode::Esc).contains(&Effect::Ask(Ask::Strategies(None))));
 }

@@ -51,6 +51,14 @@ pub fn of(event: &Event, now: (Instant, Timestamp)) -> Option<Mark> {
     })
 }
 
+/// A moment by our clock as a time by the daemon's.
+pub fn theirs(at: Instant, now: (Instant, Timestamp)) -> Option<Timestamp> {
+    match now.0.checked_duration_since(at) {
+        Some(ago) => now.1.checked_sub(ago).ok(),
+        None => now.1.checked_add(at.saturating_duration_since(now.0)).ok(),
+    }
+}
+
 /// A time by the daemon's clock as one by ours; absent before the start of ours.
 pub fn ours(time: Timestamp, now: (Instant, Timestamp)) -> Option<Instant> {
     let ago = now.1.duration_since(time).as_secs_f64();

@@ -1,9 +1,12 @@
-//! What neotop knows: the newest sample, series of the last quarter of an hour, the events, the link.
+//! What neotop knows: the newest sample, series of the last hour, the events, the link.
 //! Pure: time comes in with every call, nothing is drawn, nothing is asked.
 
+pub mod axis;
 pub mod histogram;
+pub mod leak;
 pub mod mark;
 pub mod pages;
+pub mod reads;
 pub mod ring;
 pub mod switching;
 pub mod text;
@@ -23,9 +26,12 @@ use neo4j_operator_shared::{
 use tokio::time::{Duration, Instant};
 
 use self::{
+    axis::RANGES,
     histogram::{Quantiles, Window},
+    leak::Floors,
     mark::Mark,
     pages::Pages,
+    reads::Reads,
     ring::Ring,
     switching::Switching,
     text::clean,
@@ -33,8 +39,8 @@ use self::{
 };
 use crate::source::{LinkReport, Sample, StreamItem, page::PageItem, prom::Scrape};
 
-/// How much time the series keep.
-pub const RANGE: Duration = Duration::from_secs(15 * 60);
+/// How much time the series keep: the longest that is shown.
+const KEEP: Duration = RANGES[RANGES.len() - 1];
 
 /// Window of the percentiles that are shown as numbers.
 pub const LATENCY_WINDOW: Duration = Duration::from_secs(5 * 60);
@@ -94,7 +100,7 @@ pub struct Line {
     pub text: String,
 }
 
-/// Series of the last quarter of an hour.
+/// Series of the last hour.
 #[derive(Clone, Debug)]
 pub struct Series {
     /// 95th percentile of reconciles, seconds.
@@ -133,6 +139,10 @@ pub struct Model {
     pub series: Series,
     /// Rates.
     pub rates: Rates,
+    /// What came of the cache's reads.
+    pub reads: Reads,
+    /// Floors of what is in use, minute by minute.
+    pub floors: Floors,
     /// Events, oldest first.
     pub events: VecDeque<Line>,
     /// Events that found our own queue full.
@@ -156,7 +166,7 @@ pub struct Model {
 
 impl Default for Model {
     fn default() -> Self {
-        let ring = || Ring::new(RANGE);
+        let ring = || Ring::new(KEEP);
         Self {
             sample: None,
             series: Series {
@@ -167,6 +177,8 @@ impl Default for Model {
                 hit_rate: ring(),
             },
             rates: Rates::default(),
+            reads: Reads::default(),
+            floors: Floors::default(),
             events: VecDeque::new(),
             events_lost: 0,
             restarts: 0,
@@ -212,6 +224,8 @@ impl Model {
         if previous.is_some() && same_daemon.is_none() {
             self.restarts += 1;
             self.latency.clear();
+            self.reads.clear();
+            self.floors.clear();
             // Forecasts and operations are of the daemon that is gone.
             self.pages = Pages::default();
             self.switching = None;
@@ -233,8 +247,14 @@ impl Model {
         let recent = self.latency.quantiles(LATENCY_POINT).map(|quantiles| quantiles.p95);
         self.series.latency_p95.push(at, recent);
         self.series.depth.push(at, sample.scrape.sum(metrics::WORKQUEUE_DEPTH));
-        self.series.rss.push(at, memory(&sample.scrape, "rss"));
-        self.series.allocated.push(at, memory(&sample.scrape, "allocated"));
+        let (rss, in_use) = (memory(&sample.scrape, "rss"), memory(&sample.scrape, "allocated"));
+        self.series.rss.push(at, rss);
+        self.series.allocated.push(at, in_use);
+        if let Some(in_use) = in_use.or(rss).filter(|size| size.is_finite()) {
+            let cache = sample.cache.bytes as f64;
+            self.floors.push(at, leak::Sizes { in_use, cache });
+        }
+        self.reads.push(at, &sample.cache, sample.status.uptime.0);
         self.series.hit_rate.push(at, sample.cache.hit_rate);
         switching::take(&mut self.switching, at, sample.cache.operation.as_ref());
     }
@@ -321,6 +341,14 @@ impl Model {
 
     /// State of the link at a moment.
     pub fn link_state(&self, now: Instant) -> Link {
+        match self.reported() {
+            Link::Live if self.age(now).is_some_and(|age| age > STALE_AFTER) => Link::Stale,
+            reported => reported,
+        }
+    }
+
+    /// State of the link by the last report alone, whatever time has passed since.
+    pub fn reported(&self) -> Link {
         match (&self.report, &self.sample) {
             (
                 LinkReport::Failed {
@@ -342,7 +370,6 @@ impl Model {
                 reason: Some(clean(reason)),
                 next: Some(*next),
             },
-            (_, Some(sample)) if now.saturating_duration_since(sample.at) > STALE_AFTER => Link::Stale,
             (_, Some(_)) => Link::Live,
             (_, None) => Link::Connecting {
                 tries: 0,
@@ -357,6 +384,19 @@ impl Model {
         self.sample
             .as_ref()
             .map(|sample| now.saturating_duration_since(sample.at))
+    }
+
+    /// The phase of the start that is under way, while the daemon is not ready.
+    pub fn starting(&self) -> Option<String> {
+        let status = &self.sample.as_ref()?.status;
+        if status.ready {
+            return None;
+        }
+        let running = status.startup.iter().find(|phase| phase.seconds.is_none());
+        Some(running.map_or_else(
+            || "it is not ready".to_owned(),
+            |phase| format!("phase {}", clean(&phase.phase)),
+        ))
     }
 
     /// Percentiles of the last five minutes.
@@ -398,6 +438,9 @@ impl Model {
             Link::Stale => return "A request hangs: what is shown is old.".to_owned(),
             Link::Live => {}
         }
+        if let Some(phase) = self.starting() {
+            return format!("The daemon is starting: {phase}.");
+        }
         let broken: Vec<_> = self
             .goals()
             .iter()
@@ -418,6 +461,13 @@ impl Model {
             )
         };
         match unhealthy {
+            _ if self
+                .sample
+                .as_ref()
+                .is_none_or(|sample| sample.clusters.items.is_empty()) =>
+            {
+                format!("{goals}; there is no Neo4j cluster in scope.")
+            }
             0 => format!("{goals}; every Neo4j cluster is ready."),
             1 => format!("{goals}; 1 Neo4j cluster is not ready, see its row."),
             n => format!("{goals}; {n} Neo4j clusters are not ready, see their rows."),

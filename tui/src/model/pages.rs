@@ -31,6 +31,8 @@ pub struct Pages {
     pub strategies: Held<Strategies>,
     /// The memory report.
     pub memory: Held<Memory>,
+    /// The first memory report of this daemon, and when it came: what grew is told against it.
+    pub first_memory: Option<(Instant, Arc<Memory>)>,
 }
 
 impl<T> Default for Held<T> {
@@ -87,7 +89,12 @@ impl Pages {
     pub fn take(&mut self, item: PageItem) {
         match item {
             PageItem::Strategies(at, fetched) => self.strategies.take(at, fetched),
-            PageItem::Memory(at, fetched) => self.memory.take(at, fetched),
+            PageItem::Memory(at, fetched) => {
+                if let (None, Fetched::Got(report)) = (&self.first_memory, &fetched) {
+                    self.first_memory = Some((at, Arc::clone(report)));
+                }
+                self.memory.take(at, fetched);
+            }
         }
     }
 }

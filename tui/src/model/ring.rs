@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use tokio::time::{Duration, Instant};
 
+use super::axis::Window;
+
 /// Values in the order of their times; `None` is a break, never a zero.
 #[derive(Clone, Debug)]
 pub struct Ring {
@@ -37,43 +39,56 @@ impl Ring {
         self.points.back().and_then(|(_, value)| *value)
     }
 
-    /// The largest value kept.
-    pub fn max(&self) -> Option<f64> {
-        self.points.iter().filter_map(|(_, value)| *value).reduce(f64::max)
+    /// When the oldest value was taken.
+    pub fn first(&self) -> Option<Instant> {
+        self.points.front().map(|(at, _)| *at)
+    }
+
+    /// The largest value inside a window.
+    pub fn max_in(&self, window: Window) -> Option<f64> {
+        self.within(window).filter_map(|(_, value)| *value).reduce(f64::max)
     }
 
     /// The smallest and the largest value per column, for columns as those of [`Self::columns`].
-    pub fn spans(&self, now: Instant, width: Duration, columns: usize) -> Vec<Option<(f64, f64)>> {
+    pub fn spans(&self, window: Window, columns: usize) -> Vec<Option<(f64, f64)>> {
         let mut out: Vec<Option<(f64, f64)>> = vec![None; columns];
-        for (at, value) in &self.points {
-            let Some(value) = *value else { continue };
-            let age = now.saturating_duration_since(*at).as_secs_f64() / width.as_secs_f64().max(1e-9);
-            let age = age as usize;
-            if age < columns {
-                let slot = &mut out[columns - 1 - age];
-                let (low, high) = slot.unwrap_or((value, value));
-                *slot = Some((low.min(value), high.max(value)));
+        for (at, value) in self.within(window) {
+            if let (Some(column), Some(value)) = (window.column(*at, columns), *value) {
+                let (low, high) = out[column].unwrap_or((value, value));
+                out[column] = Some((low.min(value), high.max(value)));
             }
         }
         out
     }
 
-    /// One value per column for `columns` columns that end at `now` and are `width` long each. A column with
-    /// several values shows the largest: a spike must not vanish. A column with none is a break.
-    pub fn columns(&self, now: Instant, width: Duration, columns: usize) -> Vec<Option<f64>> {
-        let mut out = vec![None; columns];
-        for (at, value) in &self.points {
-            let age = now.saturating_duration_since(*at).as_secs_f64() / width.as_secs_f64().max(1e-9);
-            let age = age as usize;
-            if age < columns {
-                let slot = &mut out[columns - 1 - age];
-                *slot = match (*slot, *value) {
-                    (Some(have), Some(value)) => Some(f64::max(have, value)),
-                    (have, value) => have.or(value),
-                };
-            }
-        }
-        out
+    /// One value per column, oldest first. A column with several values shows the largest: a spike must not
+    /// vanish. A column with none is a break.
+    pub fn columns(&self, window: Window, columns: usize) -> Vec<Option<f64>> {
+        let spans = self.spans(window, columns);
+        spans.into_iter().map(|span| span.map(|(_, high)| high)).collect()
+    }
+
+    /// The value that was known at a moment: the newest one up to it, unless that is a break or older than
+    /// `patience`.
+    pub fn at(&self, moment: Instant, patience: Duration) -> Option<f64> {
+        let after = self.points.partition_point(|(at, _)| *at <= moment);
+        let (at, value) = self.points.get(after.checked_sub(1)?)?;
+        value.filter(|_| moment.saturating_duration_since(*at) <= patience)
+    }
+
+    /// The first moment after another at which a value was at least this large.
+    pub fn first_reach(&self, after: Instant, value: f64) -> Option<Instant> {
+        let from = self.points.partition_point(|(at, _)| *at <= after);
+        let reaches = |point: &&(Instant, Option<f64>)| point.1.is_some_and(|have| have >= value);
+        self.points.range(from..).find(reaches).map(|(at, _)| *at)
+    }
+
+    /// Points are in order of time, so that what lies outside is never looked at.
+    fn within(&self, window: Window) -> impl Iterator<Item = &(Instant, Option<f64>)> {
+        let start = window.start();
+        let from = start.map_or(0, |start| self.points.partition_point(|(at, _)| *at <= start));
+        let to = self.points.partition_point(|(at, _)| *at <= window.end);
+        self.points.range(from.min(to)..to)
     }
 }
 
@@ -90,13 +105,21 @@ mod tests {
             ring.push(start + Duration::from_secs(second), Some(value));
         }
         assert_eq!(ring.points.len(), 61);
-        let spans = ring.spans(start + Duration::from_secs(119), Duration::from_secs(10), 6);
+        let window = Window {
+            end: start + Duration::from_secs(119),
+            range: Duration::from_secs(60),
+        };
+        let spans = ring.spans(window, 6);
         assert_eq!((spans[4], spans[5]), (Some((1.0, 9.0)), Some((1.0, 1.0))));
-        let columns = ring.columns(start + Duration::from_secs(119), Duration::from_secs(10), 6);
         assert_eq!(
-            columns,
+            ring.columns(window, 6),
             [Some(1.0), Some(1.0), Some(1.0), Some(1.0), Some(9.0), Some(1.0)]
         );
+        let earlier = Window {
+            end: start + Duration::from_secs(99),
+            ..window
+        };
+        assert_eq!((ring.max_in(earlier), ring.max_in(window)), (Some(1.0), Some(9.0)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -105,6 +128,25 @@ mod tests {
         let mut ring = Ring::new(Duration::from_secs(60));
         ring.push(start, Some(f64::NAN));
         assert_eq!(ring.last(), None);
-        assert_eq!(ring.columns(start, Duration::from_secs(1), 3), [None, None, None]);
+        let window = Window {
+            end: start,
+            range: Duration::from_secs(3),
+        };
+        assert_eq!(ring.columns(window, 3), [None, None, None]);
+        assert_eq!(ring.at(start, Duration::from_secs(9)), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_moment_between_two_values_shows_the_older_one_until_it_is_too_old() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut ring = Ring::new(60 * second);
+        ring.push(start, Some(4.0));
+        ring.push(start + 10 * second, Some(7.0));
+        assert_eq!(ring.at(start + 2 * second, 3 * second), Some(4.0));
+        assert_eq!(ring.at(start + 5 * second, 3 * second), None);
+        assert_eq!(ring.at(start + 10 * second, 3 * second), Some(7.0));
+        assert_eq!(ring.first_reach(start, 5.0), Some(start + 10 * second));
+        assert_eq!(ring.first_reach(start, 8.0), None);
     }
 }

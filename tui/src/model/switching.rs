@@ -98,6 +98,11 @@ impl Switching {
         self.operation.state == OperationState::Preparing && !self.gone
     }
 
+    /// Whether it is in force, so that what was before can be asked for.
+    pub fn returnable(&self) -> bool {
+        self.operation.state.swapped() && !self.gone
+    }
+
     /// Kinds that are ready, and kinds that change.
     pub fn ready(&self) -> (usize, usize) {
         let progress = &self.operation.progress;

@@ -1,7 +1,7 @@
 //! Text from outside, made safe for a terminal: names, messages and log lines may hold escape sequences,
 //! bidirectional overrides or characters of no width, and may be of any length.
 
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Longest text that is kept of one field, in characters.
 const MAX_CHARS: usize = 300;
@@ -47,11 +47,26 @@ pub fn fit(text: &str, cells: usize) -> String {
     out
 }
 
+/// Breaks a text into lines of a width in cells, between words where it can.
+pub fn wrap(text: &str, cells: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let word = fit(word, cells);
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= cells => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            _ => lines.push(word),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use unicode_width::UnicodeWidthStr;
 
     #[test]
     fn escapes_and_direction_marks_do_not_reach_the_screen() {
@@ -67,12 +82,19 @@ mod tests {
         assert_eq!(fit("abcd", 0), "");
     }
 
+    #[test]
+    fn words_are_kept_whole_where_they_fit() {
+        assert_eq!(wrap("warm pods, 100 objects", 10), ["warm pods,", "100", "objects"]);
+        assert_eq!(wrap("abcdefgh x", 4), ["abc…", "x"]);
+    }
+
     proptest! {
         #[test]
         fn no_control_byte_and_no_more_than_the_width(text in "(?s).{0,100}", cells in 0_usize..50) {
             let cleaned = clean(&text);
             prop_assert!(!cleaned.chars().any(char::is_control));
             prop_assert!(fit(&cleaned, cells).width() <= cells);
+            prop_assert!(wrap(&cleaned, cells).iter().all(|line| line.width() <= cells));
         }
     }
 }

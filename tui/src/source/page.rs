@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neo4j_operator_shared::{memory::Memory, switch::Strategies};
+use neo4j_operator_shared::{Kind, memory::Memory, switch::Strategies};
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -21,8 +21,8 @@ pub enum Ask {
     /// Nothing more than what every page shows.
     #[default]
     Nothing,
-    /// `GET /v1/cache/strategies`.
-    Strategies,
+    /// `GET /v1/cache/strategies`: of a change of all kinds, or of this one alone.
+    Strategies(Option<Kind>),
     /// `GET /v1/memory`.
     Memory,
 }
@@ -51,7 +51,7 @@ impl Ask {
     /// Time between two questions.
     const fn interval(self) -> Duration {
         match self {
-            Self::Strategies => Duration::from_secs(5),
+            Self::Strategies(_) => Duration::from_secs(5),
             Self::Nothing | Self::Memory => Duration::from_secs(2),
         }
     }
@@ -59,7 +59,7 @@ impl Ask {
     /// How long the answer may be in coming: forecasts are computed when asked for.
     const fn deadline(self) -> Duration {
         match self {
-            Self::Strategies => Duration::from_secs(8),
+            Self::Strategies(_) => Duration::from_secs(8),
             Self::Nothing | Self::Memory => Duration::from_secs(3),
         }
     }
@@ -72,8 +72,10 @@ pub async fn run(target: Target, mut wanted: watch::Receiver<Ask>, items: mpsc::
         let round = async {
             let item = match ask {
                 Ask::Nothing => std::future::pending().await,
-                Ask::Strategies => {
-                    let fetched = fetch(&target, "/v1/cache/strategies", ask.deadline()).await;
+                Ask::Strategies(kind) => {
+                    let of = kind.map_or_else(String::new, |kind| format!("?kinds={}", kind.plural()));
+                    let path = format!("/v1/cache/strategies{of}");
+                    let fetched = fetch(&target, &path, ask.deadline()).await;
                     PageItem::Strategies(Instant::now(), fetched)
                 }
                 Ask::Memory => {

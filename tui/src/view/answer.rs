@@ -6,11 +6,11 @@ use neo4j_operator_shared::{
     switch::{Forecast, Operation, OperationState, Strategies},
 };
 
-use super::View;
+use super::{View, leak, reclaims};
 use crate::{
     app::Page,
-    model::{Link, goal_name, pages::Trouble, text::clean},
-    widget::{bytes, percent, seconds},
+    model::{Link, goal_name, leak::Verdict, pages::Trouble},
+    widget::{bytes, percent},
 };
 
 /// The sentence. While the link is not live it says that, on every page.
@@ -48,7 +48,7 @@ fn cache(view: &View<'_>) -> String {
             }
             OperationState::Watching => {
                 return format!(
-                    "{} is in force{}.",
+                    "{} is in force{}; x goes back now.",
                     switching.operation.to,
                     goes_back(&switching.operation)
                 );
@@ -56,9 +56,9 @@ fn cache(view: &View<'_>) -> String {
             _ => {}
         }
     }
-    match model.pages.strategies.get() {
+    match view.app.forecasts() {
         None => format!("{}.", missing(model.pages.strategies.trouble(), "forecasts")),
-        Some(strategies) => best(strategies),
+        Some(strategies) => best(view, strategies),
     }
 }
 
@@ -74,8 +74,10 @@ pub fn goes_back(operation: &Operation) -> String {
 }
 
 /// What the forecasts say: whether the strategy in force is fine, and what would be better.
-fn best(strategies: &Strategies) -> String {
-    let now = strategies.current;
+fn best(view: &View<'_>, strategies: &Strategies) -> String {
+    // Forecasts of a change of one kind are compared with what that kind runs.
+    let of_kind = strategies.kinds.as_ref().and(view.app.in_force());
+    let now = of_kind.unwrap_or(strategies.current);
     let current = strategies.forecasts.iter().find(|forecast| forecast.strategy == now);
     let fine: Vec<_> = strategies
         .forecasts
@@ -109,7 +111,7 @@ fn best(strategies: &Strategies) -> String {
 
 fn guess(forecast: &Forecast) -> String {
     if forecast.confidence < 0.5 {
-        format!(" (a guess, {} sure)", percent(forecast.confidence))
+        format!(" (a guess, {:.0}% sure)", forecast.confidence * 100.0)
     } else {
         String::new()
     }
@@ -138,7 +140,13 @@ fn memory(view: &View<'_>) -> String {
         0 => format!("no pressure{pressure}"),
         n => format!("level {n} {}{pressure}: the daemon gives back by itself", level(n)),
     };
-    format!("{pressed}; {}.", reclaim(view, memory))
+    let check = view.app.model.floors.check();
+    let leak = match check.verdict {
+        // That it takes some minutes stands in its panel.
+        Verdict::TooShort => String::new(),
+        _ => format!("{}; ", leak::phrase(&check)),
+    };
+    format!("{leak}{pressed}; {}.", reclaim(view, memory))
 }
 
 fn reclaim(view: &View<'_>, memory: &Memory) -> String {
@@ -150,10 +158,10 @@ fn reclaim(view: &View<'_>, memory: &Memory) -> String {
     if memory.expected.most == 0 {
         return "there is nothing to give back now".to_owned();
     }
-    let last = memory.reclaims.first().map_or_else(String::new, |last| {
-        format!("; the last one: {} in {}", clean(&last.message), seconds(last.seconds))
-    });
-    format!("{key}a reclaim would give back {}{last}", expected(memory))
+    let last = memory.reclaims.first();
+    let lasted = last.and_then(|last| reclaims::lasted(view, last));
+    let lasted = lasted.map_or_else(String::new, |text| format!("; after the last one it {text}"));
+    format!("{key}a reclaim gives back {}{lasted}", expected(memory))
 }
 
 /// What a reclaim would give back.

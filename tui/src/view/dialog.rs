@@ -52,8 +52,8 @@ fn body<'a>(view: &View<'a>, confirm: &Confirm, width: usize) -> Vec<Line<'a>> {
         || "every kind without a strategy of its own".to_owned(),
         |kinds| kinds.iter().map(|kind| kind.plural()).collect::<Vec<_>>().join(", "),
     );
-    // The daemon forecasts costs and goals of all kinds together.
-    let all = if confirm.request.kinds.is_some() {
+    // A daemon of an older version forecasts costs and goals of all kinds together.
+    let all = if confirm.request.kinds.is_some() && !confirm.exact {
         "for all kinds: "
     } else {
         ""
@@ -69,7 +69,11 @@ fn body<'a>(view: &View<'a>, confirm: &Confirm, width: usize) -> Vec<Line<'a>> {
     let mut rows = vec![row("change", &change, Role::Title), row("of", &of, Role::Text)];
     match &confirm.forecast {
         None => {
-            let text = "!! nothing is forecast: the daemon has observed too little";
+            let text = if confirm.exact {
+                "!! nothing is forecast: the daemon has observed too little"
+            } else {
+                "!! nothing is forecast: the forecast of this change is not read yet"
+            };
             rows.push(row("risk", text, Role::Bad));
         }
         Some(forecast) => {
@@ -135,7 +139,7 @@ pub fn costs(forecast: &Forecast) -> String {
 /// How much the forecast rests on.
 pub fn sure(forecast: &Forecast) -> String {
     let word = if forecast.confidence < 0.5 { ": a guess" } else { "" };
-    format!("{}{word}", percent(forecast.confidence))
+    format!("{:.0}%{word}", forecast.confidence * 100.0)
 }
 
 fn buttons<'a>(view: &View<'a>, confirm: &Confirm, width: usize) -> Vec<Line<'a>> {

@@ -13,7 +13,12 @@ use crate::{
         Page,
         actions::{ACTIONS, Action},
     },
-    model::{Link, goal_name, text::fit},
+    model::{
+        Link,
+        axis::{self, Axis},
+        goal_name,
+        text::fit,
+    },
     widget::{in_unit, seconds},
 };
 
@@ -163,8 +168,27 @@ fn pages(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
         Page::Cache => "which strategy is best now, at what cost?",
         Page::Memory => "a leak? what does a reclaim give?",
     };
-    spans.push(view.label(&format!(" {question}")));
+    let time = time(view);
+    let used: usize = spans.iter().map(Span::width).sum();
+    let room = usize::from(area.width).saturating_sub(used + 2);
+    // What differs from the usual range matters more than the question; where both fit, both stand there.
+    if room >= question.chars().count() + time.chars().count() + 4 || view.app.axis == Axis::default() {
+        spans.push(view.label(&fit(&format!(" {question}"), room)));
+    }
     frame.render_widget(Line::from(spans), area);
+    if room >= question.chars().count() + time.chars().count() + 4 || view.app.axis != Axis::default() {
+        frame.render_widget(Line::from(view.label(&format!("{time} "))).right_aligned(), area);
+    }
+}
+
+/// What is shown of the time.
+fn time(view: &View<'_>) -> String {
+    let axis = &view.app.axis;
+    let range = axis::name(axis.range());
+    match axis.cursor().and_then(|at| view.clock(at)) {
+        Some(clock) => format!("range {range}, cursor {clock}, 0 now"),
+        None => format!("range {range}, + - zoom"),
+    }
 }
 
 /// The line about acts, if there is something to say; the answer to the page's question; keys.
@@ -197,7 +221,7 @@ pub fn notice_rows(view: &View<'_>) -> u16 {
     u16::from(view.app.notice_line().is_some())
 }
 
-/// Keys that do something here and now, from the action table, as many as fit. How to leave always fits.
+/// Keys that do something here and now, from the action table, as many as fit. Help and how to leave always fit.
 fn footer(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let place = view.app.place();
     let rows: Vec<_> = ACTIONS
@@ -209,9 +233,12 @@ fn footer(view: &View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let mut room = usize::from(area.width).saturating_sub(1);
     let mut spans = vec![Span::raw(" ")];
     for (index, row) in rows.iter().enumerate() {
-        let last = index + 1 == rows.len();
-        let kept = if last { 0 } else { rows.last().map_or(0, width) };
-        if width(row) + kept > room {
+        let last: usize = rows
+            .iter()
+            .skip((index + 1).max(rows.len().saturating_sub(2)))
+            .map(width)
+            .sum();
+        if width(row) + last > room {
             continue;
         }
         room -= width(row);

@@ -2,14 +2,20 @@
 
 pub mod answer;
 pub mod cache;
+pub mod chart;
 pub mod compact;
 pub mod dialog;
+pub mod goals;
 pub mod header;
 pub mod help;
 pub mod history;
+pub mod hits;
+pub mod kinds;
+pub mod leak;
 pub mod memory;
 pub mod overview;
 pub mod panels;
+pub mod reclaims;
 pub mod switcher;
 pub mod theme;
 
@@ -24,7 +30,7 @@ use tokio::time::Instant;
 use self::theme::{Role, Theme};
 use crate::{
     app::{App, Mode, Page},
-    model::{Link, text::fit},
+    model::{Link, axis::Window, mark, text::fit},
 };
 
 /// Smallest terminal that gets panels; below it a list of lines is shown.
@@ -63,6 +69,9 @@ pub fn draw(app: &App, now: Instant, theme: Theme, frame: &mut Frame<'_>) {
         match mode {
             Mode::Help => help::draw(&view, frame, area),
             Mode::History => history::draw(&view, frame, area),
+            Mode::Goals => goals::draw(&view, frame, area),
+            Mode::Leak => leak::draw(&view, frame, area),
+            Mode::Reclaimed => reclaims::draw(&view, frame, area),
             Mode::Confirm(confirm) => dialog::draw(&view, confirm, frame, area),
         }
     }
@@ -81,6 +90,32 @@ pub fn put<'a>(
     frame.render_widget(Paragraph::new(panel.lines), area);
 }
 
+/// Cells from the left to the right frame of a sheet.
+fn sheet_width(area: Rect) -> u16 {
+    area.width.saturating_sub(2).clamp(1, 100)
+}
+
+/// Lays lines over the page, as many as there is room for, from where the reader has scrolled to.
+pub fn sheet(view: &View<'_>, frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>) {
+    let width = sheet_width(area);
+    let room = usize::from(area.height.saturating_sub(4)).max(1);
+    let from = view.app.scroll.min(lines.len().saturating_sub(room));
+    let shown = lines.len().min(room);
+    let remark = if lines.len() > room {
+        format!(
+            "rows {}-{} of {}, j k scroll, Esc closes",
+            from + 1,
+            from + shown,
+            lines.len()
+        )
+    } else {
+        "Esc closes".to_owned()
+    };
+    let inside = over(view, frame, area, (width, shown as u16 + 2), title, &remark);
+    let lines: Vec<_> = lines.into_iter().skip(from).take(shown).collect();
+    frame.render_widget(Paragraph::new(lines), inside);
+}
+
 /// Clears the middle of the screen for something that lies over the page, and frames it.
 pub fn over(view: &View<'_>, frame: &mut Frame<'_>, area: Rect, size: (u16, u16), title: &str, remark: &str) -> Rect {
     let (width, height) = (size.0.min(area.width), size.1.min(area.height));
@@ -95,6 +130,18 @@ pub fn over(view: &View<'_>, frame: &mut Frame<'_>, area: Rect, size: (u16, u16)
 }
 
 impl<'a> View<'a> {
+    /// What is shown of the time.
+    pub fn window(&self) -> Window {
+        self.app.axis.window(self.now)
+    }
+
+    /// A moment by the daemon's clock, as `14:02:31`.
+    pub fn clock(&self, at: Instant) -> Option<String> {
+        let sample = self.app.model.sample.as_ref()?;
+        let time = mark::theirs(at, (sample.at, sample.status.now))?;
+        Some(time.strftime("%H:%M:%S").to_string())
+    }
+
     /// A span in a role; values of an old sample are dimmed.
     pub fn span(&self, text: impl Into<String>, role: Role) -> Span<'a> {
         let role = if self.stale && role != Role::Bad {
@@ -155,5 +202,7 @@ impl<'a> View<'a> {
     }
 }
 
+#[cfg(test)]
+mod budget;
 #[cfg(test)]
 mod tests;

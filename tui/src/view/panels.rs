@@ -3,12 +3,11 @@
 
 use neo4j_operator_shared::{clusters::Cluster, events::Severity, metrics};
 use ratatui::text::{Line, Span};
-use tokio::time::Duration;
 
 use super::{View, theme::Role};
 use crate::{
     model::{
-        RANGE, memory,
+        axis, memory,
         ring::Ring,
         text::{clean, fit},
     },
@@ -26,13 +25,18 @@ pub struct Panel<'a> {
     pub lines: Vec<Line<'a>>,
 }
 
-/// Draws a series over the range, scaled to the larger of its maximum and `at_least`.
+/// Draws a series over the range, scaled to the larger of its maximum and `at_least`. One column is at least a
+/// second: between two samples there is nothing to show.
 fn line_of(view: &View<'_>, ring: &Ring, columns: usize, at_least: f64) -> String {
-    let columns = columns.max(1);
-    // One column is at least a second: between two samples there is nothing to show.
-    let width = (RANGE / columns as u32).max(Duration::from_secs(1));
-    let top = ring.max().unwrap_or(0.0).max(at_least);
-    spark(&ring.columns(view.now, width, columns), top)
+    let window = view.window();
+    let columns = columns.clamp(1, (window.range.as_secs() as usize).max(1));
+    let top = ring.max_in(window).unwrap_or(0.0).max(at_least);
+    spark(&ring.columns(window, columns), top)
+}
+
+/// The range that is shown, as in `15m`.
+fn range(view: &View<'_>) -> String {
+    axis::name(view.window().range)
 }
 
 fn row<'a>(view: &View<'a>, label: &str, spans: Vec<Span<'a>>) -> Line<'a> {
@@ -61,11 +65,16 @@ pub fn latency<'a>(view: &View<'a>, width: usize) -> Panel<'a> {
             ]
         },
     );
-    let peak = model.series.latency_p95.max().map_or_else(|| "-".to_owned(), seconds);
+    let peak = model.series.latency_p95.max_in(view.window());
+    let peak = peak.map_or_else(|| "-".to_owned(), seconds);
     let mut lines = vec![
         row(view, "5 min", numbers),
         row(view, "p95", vec![view.span(line, Role::Mark)]),
-        row(view, "", vec![view.label("last 15 min, highest "), view.value(peak)]),
+        row(
+            view,
+            "",
+            vec![view.label(&format!("last {}, highest ", range(view))), view.value(peak)],
+        ),
     ];
     if let Some(sample) = &model.sample {
         let errors = sample.scrape.sum(metrics::RECONCILIATION_ERRORS).unwrap_or(0.0);
@@ -221,7 +230,8 @@ pub fn memory_panel<'a>(view: &View<'a>, width: usize) -> Panel<'a> {
     let rss = read("rss");
     let share = rss.map_or(0.0, |rss| rss / 100e6);
     let line = line_of(view, &model.series.rss, width.saturating_sub(9), 0.0);
-    let peak = model.series.rss.max().map_or_else(|| "-".to_owned(), bytes);
+    let peak = model.series.rss.max_in(view.window());
+    let peak = peak.map_or_else(|| "-".to_owned(), bytes);
     let lines = vec![
         row(
             view,
@@ -232,7 +242,7 @@ pub fn memory_panel<'a>(view: &View<'a>, width: usize) -> Panel<'a> {
                 view.label(" of 100M"),
             ],
         ),
-        row(view, "15 min", vec![view.span(line, Role::Mark)]),
+        row(view, &range(view), vec![view.span(line, Role::Mark)]),
         row(view, "highest", vec![view.value(peak)]),
         row(
             view,

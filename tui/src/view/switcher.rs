@@ -51,12 +51,17 @@ pub fn cells(now: Option<&Measured>, forecast: &Forecast) -> Cells {
     let of = |read: fn(&Measured) -> Option<f64>| now.and_then(read);
     let number = |value: f64| rate(Some(value)).trim_end_matches("/s").to_owned();
     Cells {
-        hit: arrow(of(|now| now.hit_rate), forecast.hit_rate, percent),
+        hit: arrow(of(|now| now.hit_rate), forecast.hit_rate, whole_percent),
         memory: arrow(of(|now| now.memory), Some(forecast.memory), bytes),
         api: arrow(of(|now| now.api_rate), Some(forecast.api_rate), number),
         p99: arrow(of(|now| now.p99), forecast.p99, seconds),
         warmup: arrow(None, Some(forecast.warmup), seconds),
     }
+}
+
+/// A forecast is not known to a tenth of a percent.
+fn whole_percent(value: f64) -> String {
+    percent((value * 100.0).round() / 100.0)
 }
 
 /// The switcher.
@@ -81,7 +86,7 @@ pub fn panel<'a>(view: &View<'a>, width: usize, height: usize) -> Panel<'a> {
     for (index, wanted) in app.choices().into_iter().enumerate() {
         lines.push(row(view, index, wanted, width));
     }
-    if held.get().is_none() {
+    if app.forecasts().is_none() {
         let role = if held.trouble().is_some() {
             Role::Warn
         } else {
@@ -92,6 +97,7 @@ pub fn panel<'a>(view: &View<'a>, width: usize, height: usize) -> Panel<'a> {
             role,
         )));
     } else {
+        // The options below always keep their line.
         lines.extend(selected(view, width, width >= WIDE && height > lines.len() + 3));
     }
     lines.push(options(view, width));
@@ -103,10 +109,21 @@ fn head<'a>(view: &View<'a>, width: usize) -> Line<'a> {
     let text = match (view.app.cache.scope.is_some(), width >= WIDE) {
         (true, _) => format!(
             "   {:<10} {:<11} {:>8} {:>8} {:>7} {:>9}  {}",
-            "strategy", "keeps", "objects", "bytes", "hit", "api/s", "of all kinds"
+            "strategy",
+            "keeps",
+            "objects",
+            "bytes",
+            "hit",
+            "api/s",
+            // A daemon of an older version only forecasts a change of all kinds.
+            if view.app.forecasts_fit() {
+                "goals"
+            } else {
+                "of all kinds"
+            }
         ),
         (false, true) => format!(
-            "   {:<10}{:<18}{:<19}{:<17}{:<21}{:<12}{:<5}{}",
+            "   {:<10}{:<18}{:<19}{:<16}{:<21}{:<13}{:<5}{}",
             "strategy", "hit now → then", "memory", "api/s", "p99 reconcile", "warm-up", "sure", "goals"
         ),
         (false, false) => format!(
@@ -171,7 +188,7 @@ fn row<'a>(view: &View<'a>, index: usize, wanted: Wanted, width: usize) -> Line<
         .map(|all| &all.now)
         .filter(|_| wide && !runs);
     let cells = cells(now, forecast);
-    let widths = if wide { [18, 19, 17, 21, 12] } else { [11, 13, 12, 7, 6] };
+    let widths = if wide { [18, 19, 16, 21, 13] } else { [11, 13, 12, 7, 6] };
     let breaks = |goals: &[GoalId]| forecast.broken.iter().any(|goal| goals.contains(goal));
     let marked = [
         (cells.hit, breaks(&[GoalId::HitRate])),
@@ -220,7 +237,7 @@ fn selected<'a>(view: &View<'a>, width: usize, all: bool) -> Vec<Line<'a>> {
     let text = format!(" {wanted}: {}{dry}", clean(&forecast.verdict));
     let mut lines = vec![Line::from(view.span(fit(&text, width), Role::Text))];
     if all {
-        let text = format!(" costs {}; sure {}", dialog::costs(forecast), dialog::sure(forecast));
+        let text = format!(" cost: {}; sure {}", dialog::costs(forecast), dialog::sure(forecast));
         lines.push(Line::from(view.span(fit(&text, width), Role::Text)));
         lines.push(past(view, width));
     }
@@ -257,7 +274,14 @@ fn options<'a>(view: &View<'a>, width: usize) -> Line<'a> {
     } else {
         "s one kind"
     };
-    let text = format!(" [{mark}] b: goes back within 5 min if a goal breaks   d dry run  H history  {kind}");
+    let text = if width >= WIDE {
+        format!(
+            " [{mark}] b: back in 5 min if the hit rate falls below 80% or memory is over its limit   d dry run  \
+             H history  {kind}"
+        )
+    } else {
+        format!(" [{mark}] b: back in 5 min if a goal breaks  d dry run  H history  {kind}")
+    };
     Line::from(view.label(&fit(&text, width)))
 }
 
@@ -296,8 +320,9 @@ pub fn operation<'a>(view: &View<'a>, switching: &Switching, width: usize, heigh
         " x cancels it; reads go on as before".to_owned()
     } else if let Some(reason) = &operation.reason {
         format!(" {}", clean(reason))
-    } else if operation.rollback_at.is_some() {
-        format!(" in force{}", answer::goes_back(operation))
+    } else if let Some(until) = operation.rollback_at {
+        let until = until.strftime("%H:%M:%S");
+        format!(" x: back now; {until}: if a goal breaks")
     } else {
         format!(" {}", switching::meaning(operation.state))
     };

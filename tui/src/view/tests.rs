@@ -149,7 +149,28 @@ async fn cache_page_of_one_kind() {
     let (mut app, now) = on('3');
     press(&mut app, KeyCode::Tab);
     keys(&mut app, "s");
+    let before = screen(&app, now, 80, 24);
+    assert!(
+        before.contains("of all kinds"),
+        "not yet forecast for this kind\n{before}"
+    );
+    // What none breaks for all kinds it does not break for one.
+    let mut strategies = app.model.pages.strategies.get().unwrap().clone();
+    strategies.kinds = Some(vec![neo4j_operator_shared::Kind::Pod]);
+    strategies.forecasts[0].broken.clear();
+    strategies.forecasts[0].verdict = "meets all goals; spares 2.8 kB".into();
+    app.update(Msg::Page(PageItem::Strategies(now, Fetched::Got(Arc::new(strategies)))));
     both("cache_kind", &app, now);
+    keys(&mut app, "kk");
+    press(&mut app, KeyCode::Enter);
+    both("cache_kind_confirm", &app, now);
+    press(&mut app, KeyCode::Esc);
+    press(&mut app, KeyCode::Esc);
+    let after = screen(&app, now, 80, 24);
+    assert!(
+        after.contains("asking the daemon for forecasts"),
+        "those were of one kind\n{after}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,6 +193,78 @@ async fn cache_page_while_a_change_runs_and_after_it_failed() {
     crate::model::switching::take(&mut app.model.switching, now, Some(&failed));
     both("cache_rolled_back", &app, now);
     insta::assert_snapshot!("cache_rolled_back_40x10", screen(&app, now, 40, 10));
+}
+
+/// Charts of another range, and what was at the time cursor.
+#[tokio::test(start_paused = true)]
+async fn charts_zoomed_and_at_the_time_cursor() {
+    let (mut app, now) = on('4');
+    let event = Event {
+        payload: Payload::MemoryReclaim {
+            id: 3,
+            trigger: Trigger::Forced,
+            freed: 2_100_000,
+            returned: 14_000_000,
+            seconds: 0.006,
+        },
+        ..fixture::event(10, Severity::Info, "reclaimed")
+    };
+    app.update(Msg::Stream(StreamItem::Event(Some("b1-8".into()), Box::new(event))));
+    keys(&mut app, "++'");
+    both("memory_cursor", &app, now);
+    keys(&mut app, "3");
+    both("cache_cursor", &app, now);
+    keys(&mut app, "0");
+    assert!(
+        !screen(&app, now, 80, 24).contains(" ago: "),
+        "0 goes back to the present"
+    );
+}
+
+/// A daemon that grows by 300 kB a minute beside a cache that does not.
+#[tokio::test(start_paused = true)]
+async fn memory_page_with_a_leak() {
+    let start = Instant::now();
+    let mut app = App::default();
+    for second in 0..1_200 {
+        let mut sample = fixture::sample(start, second);
+        for (id, value) in &mut sample.scrape.values {
+            if id.label("component") == Some("allocated") {
+                *value = 15e6 + f64::from(second) * 5e3;
+            }
+        }
+        app.update(Msg::Link(LinkReport::Up(Arc::new(sample))));
+    }
+    let now = start + Duration::from_secs(1_199);
+    fixture::pages(&mut app.model, start);
+    let mut memory: neo4j_operator_shared::memory::Memory = serde_json::from_str(golden::MEMORY).unwrap();
+    memory.owners[1].bytes += 5_500_000;
+    app.update(Msg::Page(PageItem::Memory(now, Fetched::Got(Arc::new(memory)))));
+    keys(&mut app, "4");
+    both("memory_leak", &app, now);
+    keys(&mut app, "L");
+    both("memory_leak_check", &app, now);
+    press(&mut app, KeyCode::Esc);
+    press(&mut app, KeyCode::Enter);
+    insta::assert_snapshot!("memory_detail_80x24", screen(&app, now, 80, 24));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_behind_the_goals() {
+    let (mut app, now) = live(Instant::now());
+    press(&mut app, KeyCode::Enter);
+    both("goals", &app, now);
+    press(&mut app, KeyCode::Esc);
+    let mut starting = fixture::sample(now, 31);
+    starting.status.ready = false;
+    starting.status.startup[0].seconds = None;
+    app.update(Msg::Link(LinkReport::Up(Arc::new(starting))));
+    let text = screen(&app, now, 80, 24);
+    assert!(text.contains("The daemon is starting: phase ready."), "{text}");
+    down(&mut app, now);
+    let enter = TermEvent::Key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE));
+    let effects = app.update(Msg::Term(enter));
+    assert!(effects.contains(&crate::app::Effect::RetryNow), "{effects:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,18 +330,29 @@ async fn memory_page_after_a_reclaim_and_with_nothing_to_give_back() {
     insta::assert_snapshot!("memory_nothing_80x24", screen(&app, now, 80, 24));
 }
 
-/// The smallest screen that has panels shows every key of every page.
+/// The smallest screen that has panels shows every key of every page, if need be after scrolling.
 #[tokio::test(start_paused = true)]
-async fn help_fits_every_page() {
-    for (page, last) in [
-        ('1', "q           quit"),
-        ('3', "q           quit"),
-        ('4', "q           quit"),
-    ] {
+async fn help_shows_every_key_of_every_page() {
+    for page in ['1', '3', '4'] {
         let (mut app, now) = on(page);
+        let view = View {
+            app: &app,
+            now,
+            theme: Theme::new(false),
+            stale: false,
+        };
+        let rows: Vec<_> = help::rows(&view).into_iter().map(|(_, title)| title).collect();
         keys(&mut app, "?");
-        let text = screen(&app, now, 80, 24);
-        assert!(text.contains(last), "{text}");
+        let first = screen(&app, now, 80, 24);
+        keys(&mut app, &"j".repeat(30));
+        let last = screen(&app, now, 80, 24);
+        for title in rows {
+            assert!(title.chars().count() <= 59, "{title:?} is cut at 80 columns");
+            assert!(
+                first.contains(title) || last.contains(title),
+                "no {title:?} in\n{first}\n{last}"
+            );
+        }
     }
 }
 
@@ -287,7 +391,8 @@ proptest! {
         width in 1_u16..=140,
         height in 1_u16..=50,
         page in 0_usize..3,
-        over in 0_usize..4,
+        over in 0_usize..7,
+        zoom in 0_usize..5,
         text in "(?s).{0,60}",
         number in any::<f64>(),
         back in 0_usize..20,
@@ -312,6 +417,9 @@ proptest! {
             match over {
                 1 => app.modes.push(Mode::Help),
                 2 => app.modes.push(Mode::History),
+                4 => app.modes.push(Mode::Goals),
+                5 => app.modes.push(Mode::Leak),
+                6 => app.modes.push(Mode::Reclaimed),
                 3 => {
                     app.page = Page::Cache;
                     app.cache.cursor = Some(back % 5);
@@ -320,7 +428,13 @@ proptest! {
                 _ => app.cache.scope = Some(neo4j_operator_shared::Kind::Pod),
             }
             app.reclaim = back;
-            app.cache.kind = back;
+            app.scroll = back;
+            for _ in 0..zoom {
+                app.axis.zoom(zoom % 2 == 0);
+            }
+            for _ in 0..back {
+                keys(&mut app, ",");
+            }
             let text = screen(&app, now, width, height);
             assert!(!text.chars().any(|char| char.is_control() && char != '\n'));
         });

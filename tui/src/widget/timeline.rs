@@ -24,6 +24,10 @@ pub struct Timeline<'a> {
     pub dotted: &'a [Option<f64>],
     /// The goal.
     pub goal: f64,
+    /// The value at the upper edge; without it all values and the goal fit below.
+    pub top: Option<f64>,
+    /// The cell column of the time cursor.
+    pub cursor: Option<usize>,
     /// Writes a value at the axis.
     pub write: fn(f64) -> String,
     /// Style of the line.
@@ -86,6 +90,9 @@ fn share(value: f64, top: f64) -> f64 {
 impl Timeline<'_> {
     /// The value at the upper edge: all values and the goal fit below it.
     pub fn top(&self) -> f64 {
+        if let Some(top) = self.top.filter(|top| top.is_finite() && *top > 0.0) {
+            return top;
+        }
         let values = self.line.iter().flatten().map(|(_, high)| *high);
         let values = values.chain(self.dotted.iter().flatten().copied()).chain([self.goal]);
         let top = values.filter(|value| value.is_finite()).fold(0.0, f64::max);
@@ -145,6 +152,14 @@ impl Widget for Timeline<'_> {
                 buf[(x, y)].set_char('┄').set_style(self.rest_style);
             }
         }
+        let column = self.cursor.and_then(|column| u16::try_from(column).ok());
+        if let Some(x) = column.filter(|column| *column < chart.width) {
+            for y in chart.y..chart.bottom() {
+                if free(buf, chart.x + x, y) {
+                    buf[(chart.x + x, y)].set_char('│').set_style(self.rest_style);
+                }
+            }
+        }
         let y = chart.y + goal;
         for x in (chart.x..chart.right()).step_by(2) {
             if free(buf, x, y) {
@@ -197,6 +212,8 @@ mod tests {
             line,
             dotted,
             goal,
+            top: None,
+            cursor: None,
             write: crate::widget::bytes,
             line_style: Style::new(),
             rest_style: Style::new(),
@@ -210,6 +227,20 @@ mod tests {
         line[20..24].fill(None);
         let rows = text(timeline(&line, &[Some(5.0); 20], 100.0), 26, 8);
         insta::assert_snapshot!("timeline", rows.join("\n"));
+    }
+
+    #[test]
+    fn the_cursor_stands_where_the_line_leaves_room() {
+        let line = vec![Some((50.0, 50.0)); 40];
+        let with = Timeline {
+            cursor: Some(3),
+            top: Some(100.0),
+            ..timeline(&line, &[], 100.0)
+        };
+        let rows = text(with, 26, 6);
+        let column = usize::from(AXIS) + 3;
+        let cells: Vec<_> = rows.iter().map(|row| row.chars().nth(column).unwrap()).collect();
+        assert_eq!(cells.iter().filter(|cell| **cell == '│').count(), 5, "{rows:#?}");
     }
 
     #[test]
@@ -231,10 +262,12 @@ mod tests {
             values in proptest::collection::vec(any::<f64>(), 0..300),
             goal in any::<f64>(),
             columns in proptest::collection::vec(0_usize..200, 0..20),
+            top in proptest::option::of(any::<f64>()),
         ) {
             let line: Vec<_> = values.iter().map(|value| value.is_finite().then_some((*value, *value))).collect();
             let dotted: Vec<_> = values.iter().map(|value| Some(*value)).collect();
-            text(timeline(&line, &dotted, goal), width, height);
+            let cursor = columns.first().copied();
+            text(Timeline { top, cursor, ..timeline(&line, &dotted, goal) }, width, height);
             let ticks: Vec<_> = columns.iter().map(|column| Tick { column: *column, text: "G-14M".into() }).collect();
             prop_assert_eq!(marks(&ticks, usize::from(width)).chars().count(), usize::from(width));
         }

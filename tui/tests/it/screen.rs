@@ -75,6 +75,27 @@ impl Screen {
         });
     }
 
+    /// Waits until a line with a text is as it should be.
+    pub fn wait_for_line(&self, text: &str, holds: impl Fn(&str) -> bool) {
+        self.wait(&format!("a line with {text:?} that is as it should be"), |state| {
+            let contents = state.parser.screen().contents();
+            contents.lines().any(|line| line.contains(text) && holds(line))
+        });
+    }
+
+    /// The first line with a text, as the screen shows it now.
+    pub fn line_with(&self, text: &str) -> Option<String> {
+        let state = self.state.0.lock().unwrap();
+        let contents = state.parser.screen().contents();
+        contents.lines().find(|line| line.contains(text)).map(str::to_owned)
+    }
+
+    /// Whether the screen shows a text now.
+    pub fn shows(&self, text: &str) -> bool {
+        let state = self.state.0.lock().unwrap();
+        state.parser.screen().contents().contains(text)
+    }
+
     /// Waits until the screen no longer shows a text.
     pub fn wait_until_gone(&self, text: &str) {
         self.wait(&format!("{text:?} to vanish"), |state| {
