@@ -109,6 +109,13 @@ impl<V: View> Pump<V> {
             return;
         }
         let after = &applied.object;
+        let triggers = &self.outlets.triggers;
+        if let Some(owner) = applied.written_for
+            && triggers.owner(after.meta()).as_ref() != Some(&owner)
+        {
+            // Others took it away before a watch showed that it was there.
+            triggers.vanished(V::KIND, owner);
+        }
         // In a list our own write may hide one of others that came before it, which no event told of.
         let echo = applied.echo && mark.is_none();
         let seen = match &applied.before {
@@ -151,8 +158,12 @@ impl<V: View> Sink<V> for Pump<V> {
 
     fn complete(&mut self) {
         let (tick, began) = self.began;
-        for gone in self.store.sweep(self.namespace.as_deref(), self.mark, tick) {
+        let swept = self.store.sweep(self.namespace.as_deref(), self.mark, tick);
+        for gone in swept.gone {
             self.tell(gone.meta(), Seen::Gone, true);
+        }
+        for owner in swept.vanished {
+            self.outlets.triggers.vanished(V::KIND, owner);
         }
         self.outlets.lists.fetch_add(1, Ordering::Relaxed);
         if self.mark > 1 {

@@ -10,6 +10,7 @@ use neo4j_operator_shared::{
     switch::{By, DryRun, Operation, QuantityError, Strategies, SwitchRequest},
     watches::WatchList,
 };
+use serde::Deserialize as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -24,6 +25,7 @@ use super::{
     follow::Follower,
     lazy::{Asks, Warmer},
     live::{Live, ReadError},
+    meta::Meta,
     policy::Policy,
     select::Select,
     source::{AnySource, Source},
@@ -398,6 +400,20 @@ impl Router {
     pub fn wrote(&self, kind: Kind, namespace: &str, name: &str, resource_version: &str) {
         if let Some((_, source)) = self.inner.sources.iter().find(|(known, _)| *known == kind) {
             source.wrote(namespace, name, resource_version);
+        }
+    }
+
+    /// The same, with the metadata that the server answered: if somebody deletes the object before a watch has shown
+    /// it, so that no event ever tells of it, whom it belongs to is woken all the same.
+    pub fn wrote_object(&self, kind: Kind, metadata: &serde_json::Value) {
+        let meta = Meta::deserialize(metadata);
+        let Some(meta) = meta.ok().filter(|_| metadata["resourceVersion"].is_string()) else {
+            return;
+        };
+        let owner = self.inner.watching.as_ref();
+        let owner = owner.and_then(|watching| watching.ground.triggers.owner(&meta));
+        if let Some((_, source)) = self.inner.sources.iter().find(|(known, _)| *known == kind) {
+            source.wrote_object(&meta, owner.as_ref());
         }
     }
 

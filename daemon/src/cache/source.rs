@@ -30,7 +30,7 @@ use super::{
     table::{Side, hand_over},
     views::View,
 };
-use crate::kube::watch::WatchStatus;
+use crate::{kube::watch::WatchStatus, reconcile::Key};
 
 mod reads;
 
@@ -72,7 +72,10 @@ pub(super) trait AnySource: Send + Sync {
     fn feeds(&self) -> Vec<Arc<WatchStatus>>;
     /// Every watch.
     fn all_feeds(&self) -> Vec<Arc<WatchStatus>>;
+    /// We wrote an object.
     fn wrote(&self, namespace: &str, name: &str, resource_version: &str);
+    /// The same, of an object that belongs to `owner`.
+    fn wrote_object(&self, meta: &Meta, owner: Option<&Key>);
     /// The row of `GET /v1/cache`; its strategy and whether that is its own are the router's to say.
     fn row(&self, strategy: Strategy, pinned: bool) -> KindCache;
     fn counts(&self) -> &Counts;
@@ -191,10 +194,17 @@ impl<V: View> AnySource for Source<V> {
     fn wrote(&self, namespace: &str, name: &str, resource_version: &str) {
         // Of a store that nobody reads, too: the floor lets its pump know our own hand.
         self.tell(namespace, |backing| {
-            backing
-                .kept
-                .table()
-                .raise(namespace, name, resource_version.parse().ok(), None);
+            let version = resource_version.parse().ok();
+            backing.kept.table().wrote(namespace, name, version, None);
+        });
+    }
+
+    fn wrote_object(&self, meta: &Meta, owner: Option<&Key>) {
+        self.tell(meta.namespace(), |backing| {
+            // What a watch does not deliver is missing in its lists too.
+            let owner = owner.filter(|_| backing.delivers(meta)).cloned();
+            let table = backing.kept.table();
+            table.wrote(meta.namespace(), meta.name(), meta.version(), owner);
         });
     }
 
@@ -322,7 +332,7 @@ impl<V: View> AnySource for Source<V> {
             move |meta: &Meta| backing.delivers(meta)
         };
         let (old_delivers, next_delivers) = (side(&old), side(&next));
-        let changed = hand_over(
+        let found = hand_over(
             &Side {
                 table: old.kept.table(),
                 delivers: &old_delivers,
@@ -340,8 +350,11 @@ impl<V: View> AnySource for Source<V> {
         self.backing.store(next);
         self.next.store(None);
         if self.trigger.is_none() {
-            for (meta, seen) in changed {
+            for (meta, seen) in found.changed {
                 self.ground.triggers.seen(V::KIND, &meta, seen, true);
+            }
+            for owner in found.vanished {
+                self.ground.triggers.vanished(V::KIND, owner);
             }
         }
         Box::new((old, old_delivers, next_delivers))

@@ -6,6 +6,8 @@
 //! floor is a *tombstone*: whatever the store has, or gets, under that name may be from before, so it is asked
 //! about again, until a list that began later is complete. Floors carry the tick at which they were set, and
 //! reads the tick at which they began, so that an answer that was long on its way does not undo a later one.
+//! What we have made ourselves carries its owner until the watch has shown it: if a later list does not have
+//! it, somebody has deleted it before any event came, and nothing else would tell its owner.
 //!
 //! A relist marks what it sees and sweeps the rest; there is never a second copy. Shards by namespace keep
 //! readers and the watch out of each other's way; a lock is held for one look-up or one copy of pointers.
@@ -25,6 +27,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{ident::Uid, meta::Meta, select::Select, text::intern, views::View, weight};
+use crate::reconcile::Key;
 
 const SHARDS: usize = 16;
 /// A version that no object has.
@@ -66,7 +69,7 @@ struct Entry<V> {
 }
 
 /// How new an answer has to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Floor {
     /// The resourceVersion; of a tombstone one that no object has.
     version: u128,
@@ -77,6 +80,8 @@ struct Floor {
     gone: bool,
     /// Of two answers that were under way at once one said that it is gone, and nobody knows which is later.
     unsure: bool,
+    /// Whose object it is, if we have written it and the watch has not shown it since.
+    owner: Option<Key>,
     tick: u64,
     set: Instant,
 }
@@ -108,6 +113,17 @@ pub(super) struct Applied<V> {
     pub(super) echo: bool,
     /// It is older than what is there and was left out.
     pub(super) outdated: bool,
+    /// Whose it was when we wrote it, if the watch had not shown that yet.
+    pub(super) written_for: Option<Key>,
+}
+
+/// What a complete list has shown to be gone.
+#[derive(Debug)]
+pub(super) struct Swept<V> {
+    /// Objects that were in the store.
+    pub(super) gone: Vec<Arc<V>>,
+    /// Owners of what we had written, and no watch ever showed.
+    pub(super) vanished: Vec<Key>,
 }
 
 impl<V: View> Entry<V> {
@@ -329,14 +345,23 @@ impl<V: View> Store<V> {
             own,
             gone,
             unsure: false,
+            owner: None,
             tick: self.ticks.fetch_add(1, Ordering::SeqCst) + 1,
             set: Instant::now(),
         }
     }
 
-    /// An object was written by us, or read from the server, at this version. `since` is the tick at which the
-    /// read began; a write of our own is newer than what was read before.
-    pub(super) fn raise(&self, namespace: &str, name: &str, version: Option<u128>, since: Option<u64>) {
+    /// An object was read from the server at this version. `since` is the tick at which the read began.
+    pub(super) fn raise(&self, namespace: &str, name: &str, version: Option<u128>, since: u64) {
+        self.lift(namespace, name, version, Some(since), None);
+    }
+
+    /// We wrote an object, which belongs to `owner`: that is newer than whatever was read before.
+    pub(super) fn wrote(&self, namespace: &str, name: &str, version: Option<u128>, owner: Option<Key>) {
+        self.lift(namespace, name, version, None, owner);
+    }
+
+    fn lift(&self, namespace: &str, name: &str, version: Option<u128>, since: Option<u64>, owner: Option<Key>) {
         // A version that is no number cannot be compared (K51): no answer of the store is certain then.
         let version = version.unwrap_or(NEVER - 1);
         let mut shard = self.write(namespace);
@@ -350,13 +375,14 @@ impl<V: View> Store<V> {
             known.version = known.version.max(version);
             return;
         }
-        let known = space.floors.get(name).copied();
+        let known = space.floors.get(name);
         let held = space.objects.get(name).and_then(|entry| entry.object.meta().version());
         let higher = known.is_some_and(|known| !known.gone && known.version >= version);
         if higher || (known.is_none() && held.is_some_and(|held| held >= version)) {
             return;
         }
-        space.set(name, self.floor(version, since.is_none(), false));
+        let floor = self.floor(version, since.is_none(), false);
+        space.set(name, Floor { owner, ..floor });
     }
 
     /// The server says that there is no such object, to a read that began at `since`.
@@ -386,6 +412,20 @@ impl<V: View> Store<V> {
         }
         drop(shard);
         self.caught_up.notify_waiters();
+    }
+
+    /// What we have written and the watch has not shown yet, with its version and its owner.
+    pub(super) fn unseen(&self, look: &mut dyn FnMut(&str, &str, u128, &Key)) {
+        for shard in &self.shards {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            for (namespace, space) in shard.iter() {
+                for (name, floor) in &space.floors {
+                    if let Some(owner) = &floor.owner {
+                        look(namespace, name, floor.version, owner);
+                    }
+                }
+            }
+        }
     }
 
     /// Takes nothing more of its watch. When it returns, no delivery is under way.
@@ -423,11 +463,15 @@ impl<V: View> Store<V> {
                 object: Arc::clone(&object),
                 echo: false,
                 outdated: true,
+                written_for: None,
             };
         }
-        let floor = space.floors.get(meta.name()).copied();
-        let echo = floor.is_some_and(|floor| floor.own && Some(floor.version) == version);
-        let cleared = floor.is_some_and(|floor| floor.allows(meta));
+        let floor = space.floors.get_mut(meta.name());
+        let echo = floor
+            .as_ref()
+            .is_some_and(|floor| floor.own && Some(floor.version) == version);
+        let cleared = floor.as_ref().is_some_and(|floor| floor.allows(meta));
+        let written_for = floor.and_then(|floor| floor.owner.take());
         if cleared {
             space.floors.remove(meta.name());
         }
@@ -453,6 +497,7 @@ impl<V: View> Store<V> {
             before,
             echo,
             outdated: false,
+            written_for,
         }
     }
 
@@ -470,10 +515,11 @@ impl<V: View> Store<V> {
             return false;
         }
         let removed = space.objects.take(gone.name());
-        if space.floors.get(gone.name()).is_some_and(|floor| {
-            floor.version != NEVER && gone.version().is_none_or(|version| version >= floor.version)
-        }) {
-            space.floors.remove(gone.name());
+        if let Some(floor) = space.floors.get_mut(gone.name()) {
+            floor.owner = None;
+            if floor.version != NEVER && gone.version().is_none_or(|version| version >= floor.version) {
+                space.floors.remove(gone.name());
+            }
         }
         drop(shard);
         let was_there = removed.is_some();
@@ -491,12 +537,15 @@ impl<V: View> Store<V> {
 
     /// Ends a list that began at the tick `began`: what it did not mark is gone, and was deleted while nobody
     /// watched (K14). It is newer than every floor that was set before.
-    pub(super) fn sweep(&self, scope: Option<&str>, mark: u32, began: u64) -> Vec<Arc<V>> {
-        let mut gone = Vec::new();
+    pub(super) fn sweep(&self, scope: Option<&str>, mark: u32, began: u64) -> Swept<V> {
+        let mut swept = Swept {
+            gone: Vec::new(),
+            vanished: Vec::new(),
+        };
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
             if self.is_closed() {
-                return gone;
+                return swept;
             }
             for (namespace, space) in shard.iter_mut() {
                 if scope.is_some_and(|scope| scope != &**namespace) {
@@ -504,23 +553,32 @@ impl<V: View> Store<V> {
                 }
                 space.overflown = false;
                 // A floor of what we wrote after the list was taken stays; the event is on its way.
-                space.floors.retain(|_, floor| floor.tick > began);
+                space.floors.retain(|_, floor| {
+                    let stays = floor.tick > began;
+                    if !stays {
+                        swept.vanished.extend(floor.owner.take());
+                    }
+                    stays
+                });
                 for removed in space.objects.extract_if(.., |entry| entry.mark != mark) {
-                    gone.push(Arc::clone(&removed.object));
+                    swept.gone.push(Arc::clone(&removed.object));
                     self.forget(Some(removed));
                 }
             }
             shard.retain(|_, space| !space.objects.is_empty() || !space.floors.is_empty());
         }
         self.caught_up.notify_waiters();
-        gone
+        swept
     }
 }
 
 impl<V> Space<V> {
     fn set(&mut self, name: &str, floor: Floor) {
         if let Some(known) = self.floors.get_mut(name) {
+            // Whatever was read of it since, the watch has still to show it.
+            let owner = known.owner.take();
             *known = floor;
+            known.owner = known.owner.take().or(owner);
             return;
         }
         if self.floors.len() >= FLOORS {
@@ -536,7 +594,7 @@ impl<V> Space<V> {
 }
 
 impl Floor {
-    fn allows(self, meta: &Meta) -> bool {
+    fn allows(&self, meta: &Meta) -> bool {
         meta.version().is_some_and(|version| version >= self.version)
     }
 }

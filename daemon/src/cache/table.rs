@@ -5,7 +5,10 @@
 //! lacks or has otherwise wakes its owner, and what the old one has handed out newer than the new one has it
 //! becomes a floor there. So no event is lost between the watches, and no read goes back in time.
 
+use std::collections::BTreeSet;
+
 use super::{ident::Uid, meta::Meta, store::Store, triggers::Seen, views::View};
+use crate::reconcile::Key;
 
 /// A store without the type of what it keeps.
 pub(super) trait Table: Send + Sync {
@@ -14,7 +17,11 @@ pub(super) trait Table: Send + Sync {
     /// The tick at which a read of the server begins.
     fn tick(&self) -> u64;
     /// See [`Store::raise`].
-    fn raise(&self, namespace: &str, name: &str, version: Option<u128>, since: Option<u64>);
+    fn raise(&self, namespace: &str, name: &str, version: Option<u128>, since: u64);
+    /// See [`Store::wrote`].
+    fn wrote(&self, namespace: &str, name: &str, version: Option<u128>, owner: Option<Key>);
+    /// See [`Store::unseen`].
+    fn unseen(&self, look: &mut dyn FnMut(&str, &str, u128, &Key));
     /// See [`Store::absent`].
     fn absent(&self, namespace: &str, name: &str, since: u64);
     /// See [`Store::outside`].
@@ -36,8 +43,14 @@ impl<V: View> Table for Store<V> {
     fn tick(&self) -> u64 {
         Self::tick(self)
     }
-    fn raise(&self, namespace: &str, name: &str, version: Option<u128>, since: Option<u64>) {
+    fn raise(&self, namespace: &str, name: &str, version: Option<u128>, since: u64) {
         Self::raise(self, namespace, name, version, since);
+    }
+    fn wrote(&self, namespace: &str, name: &str, version: Option<u128>, owner: Option<Key>) {
+        Self::wrote(self, namespace, name, version, owner);
+    }
+    fn unseen(&self, look: &mut dyn FnMut(&str, &str, u128, &Key)) {
+        Self::unseen(self, look);
     }
     fn absent(&self, namespace: &str, name: &str, since: u64) {
         Self::absent(self, namespace, name, since);
@@ -71,9 +84,16 @@ pub(super) struct Side<'a> {
     pub(super) complete: bool,
 }
 
-/// Closes the old store and lets the new one take over. The answer is what has to wake its owner: what the
-/// old one had and the new one lacks or has otherwise, and what only the new one has.
-pub(super) fn hand_over(old: &Side<'_>, new: &Side<'_>) -> Vec<(Meta, Seen)> {
+/// What a change has found out, and has to wake somebody for.
+pub(super) struct Found {
+    /// What the old store had and the new one lacks or has otherwise, and what only the new one has.
+    pub(super) changed: Vec<(Meta, Seen)>,
+    /// Owners of what we had written, the old store never saw, and the new one lacks or has otherwise.
+    pub(super) vanished: Vec<Key>,
+}
+
+/// Closes the old store and lets the new one take over. The answer is what has to wake its owner.
+pub(super) fn hand_over(old: &Side<'_>, new: &Side<'_>) -> Found {
     old.table.close();
     let mut changed = Vec::new();
     old.table.each(&mut |meta| {
@@ -82,16 +102,14 @@ pub(super) fn hand_over(old: &Side<'_>, new: &Side<'_>) -> Vec<(Meta, Seen)> {
             Some((uid, version)) => {
                 changed.push((meta.clone(), if uid == meta.uid() { Seen::Changed } else { Seen::Gone }));
                 if version < meta.version() || version.is_none() {
-                    new.table
-                        .raise(meta.namespace(), meta.name(), meta.version(), Some(EARLIER));
+                    new.table.raise(meta.namespace(), meta.name(), meta.version(), EARLIER);
                 }
             }
             // One that the new watch does not deliver may be delivered when it has changed, and was looked up above.
             None if !(new.delivers)(meta) => {}
             None => {
                 changed.push((meta.clone(), Seen::Gone));
-                new.table
-                    .raise(meta.namespace(), meta.name(), meta.version(), Some(EARLIER));
+                new.table.raise(meta.namespace(), meta.name(), meta.version(), EARLIER);
             }
         }
     });
@@ -112,5 +130,25 @@ pub(super) fn hand_over(old: &Side<'_>, new: &Side<'_>) -> Vec<(Meta, Seen)> {
         }
     }
     changed.extend(appeared.into_iter().map(|meta| (meta, Seen::Appeared)));
-    changed
+    Found {
+        changed,
+        vanished: vanished(old.table, new.table),
+    }
+}
+
+/// The list of the new store is complete, so what it still waits for was written later, and is on its way.
+fn vanished(old: &dyn Table, new: &dyn Table) -> Vec<Key> {
+    let mut awaited = BTreeSet::new();
+    new.unseen(&mut |namespace, name, _, _| {
+        awaited.insert((namespace.to_owned(), name.to_owned()));
+    });
+    let mut vanished = Vec::new();
+    old.unseen(&mut |namespace, name, version, owner| {
+        let awaits = awaited.contains(&(namespace.to_owned(), name.to_owned()));
+        let there = new.peek(namespace, name).and_then(|(_, there)| there);
+        if !awaits && there != Some(version) {
+            vanished.push(owner.clone());
+        }
+    });
+    vanished
 }

@@ -130,6 +130,16 @@ impl Triggers {
         }
     }
 
+    /// Whom an object belongs to.
+    pub(super) fn owner(&self, meta: &Meta) -> Option<Key> {
+        self.index().owner(meta)
+    }
+
+    /// What a key had made is gone before a watch saw it.
+    pub(super) fn vanished(&self, kind: Kind, owner: Key) {
+        self.queue.add(owner, Priority::Owned, text(kind, Seen::Gone));
+    }
+
     /// Wakes those who refer to an object of which nothing but its name is known.
     pub(super) fn referred(&self, kind: Kind, namespace: &Arc<str>, name: &Arc<str>, seen: Seen) {
         let keys: Vec<Key> = {

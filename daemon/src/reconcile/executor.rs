@@ -86,14 +86,8 @@ impl Executor {
 
     /// Tells the cache what a write made of an object.
     fn tell(&self, kind: Kind, object: &Value) {
-        let metadata = &object["metadata"];
-        if let (Some(cache), Some(namespace), Some(name), Some(version)) = (
-            &self.cache,
-            metadata["namespace"].as_str(),
-            metadata["name"].as_str(),
-            metadata["resourceVersion"].as_str(),
-        ) {
-            cache.wrote(kind, namespace, name, version);
+        if let Some(cache) = &self.cache {
+            cache.wrote_object(kind, &object["metadata"]);
         }
     }
 

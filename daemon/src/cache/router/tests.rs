@@ -291,6 +291,45 @@ async fn what_a_bypass_has_seen_no_later_read_goes_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_we_made_and_others_deleted_before_any_watch_saw_it_wakes_its_owner() {
+    let gone = json!({"kind": "Status", "status": "Failure", "reason": "Expired", "code": 410});
+    let world = World::new(Strategy::Selective, &[]).await;
+    world.woken();
+    world.router.wrote_object(Kind::ConfigMap, &object("a", 20)["metadata"]);
+    world.deliver("ERROR", gone.clone());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        world.woken(),
+        ["neo4jenterpriseclusters/c"],
+        "the new list does not have it"
+    );
+    world.deliver("ERROR", gone);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.woken(), Vec::<String>::new(), "that was told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_strategy_tells_of_it_too_unless_its_event_is_on_the_way() {
+    for before in [true, false] {
+        let world = World::new(Strategy::Selective, &[]).await;
+        world.woken();
+        let made = object("a", 20);
+        if before {
+            world.router.wrote_object(Kind::ConfigMap, &made["metadata"]);
+        }
+        let source = world.router.any(Kind::ConfigMap).unwrap();
+        source.prepare(Keep::All);
+        synced(&source.prepared().unwrap().0).await;
+        if !before {
+            world.router.wrote_object(Kind::ConfigMap, &made["metadata"]);
+        }
+        drop(source.swap());
+        let expected: &[&str] = if before { &["neo4jenterpriseclusters/c"] } else { &[] };
+        assert_eq!(world.woken(), expected, "written before the list began: {before}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn our_own_write_wakes_nobody_when_the_watch_repeats_it() {
     let world = World::new(Strategy::Selective, &[object("a", 3)]).await;
     world.woken();

@@ -62,7 +62,7 @@ impl<V: View> Source<V> {
         self.tell(meta.namespace(), |backing| {
             let (table, since) = (backing.kept.table(), ticks.of(backing));
             if backing.delivers(meta) {
-                table.raise(meta.namespace(), meta.name(), meta.version(), Some(since));
+                table.raise(meta.namespace(), meta.name(), meta.version(), since);
             } else {
                 table.outside(meta.namespace(), meta.name(), meta.version(), since);
             }
