@@ -23,7 +23,7 @@ build() {
 if [[ -n ${CONTEXT:-} ]]; then
 	skipped+=("the suites against a real control plane, which write to all of it: CONTEXT names one that others use, unset it")
 elif [[ -n ${KUBEBUILDER_ASSETS:-} ]] || build CONTROLPLANE tests/controlplane/multicall/build.sh; then
-	suites+=(controlplane blackbox controllers conformance)
+	suites+=(controlplane blackbox controllers conformance switching)
 else
 	skipped+=("the suites against a real control plane")
 fi

@@ -611,8 +611,6 @@ impl Router {
 #[cfg(test)]
 mod advising;
 #[cfg(test)]
-mod campaign;
-#[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod switching;

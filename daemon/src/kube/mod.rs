@@ -6,3 +6,5 @@ pub mod scope;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod watch;
+
+pub use layer::ApiLayer;
