@@ -336,12 +336,12 @@ impl<V: View> AnySource for Source<V> {
             &Side {
                 table: old.kept.table(),
                 delivers: &old_delivers,
-                complete: old.kept.readable() && old.filter.is_none() && old.is_synced(),
+                answers: old.kept.readable() && old.is_synced(),
             },
             &Side {
                 table: next.kept.table(),
                 delivers: &next_delivers,
-                complete: next.filter.is_none(),
+                answers: false,
             },
         );
         let let_go = old.kept.readable() && !next.kept.readable();

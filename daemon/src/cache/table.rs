@@ -80,8 +80,8 @@ pub(super) struct Side<'a> {
     pub(super) table: &'a dyn Table,
     /// Whether the watch delivers this object.
     pub(super) delivers: &'a dyn Fn(&Meta) -> bool,
-    /// Whether "not in the store" is an answer: it has a complete list of all objects of the kind.
-    pub(super) complete: bool,
+    /// Whether reads were answered from it, and it has a complete list.
+    pub(super) answers: bool,
 }
 
 /// What a change has found out, and has to wake somebody for.
@@ -122,8 +122,8 @@ pub(super) fn hand_over(old: &Side<'_>, new: &Side<'_>) -> Found {
             // It may belong to another owner than what the old one had under that name.
             Some(_) => changed.push((meta.clone(), Seen::Changed)),
         });
-    if old.complete {
-        // Its absence may have been told to somebody already.
+    if old.answers {
+        // Its absence may have been told to somebody already; or a later state of it, before it left the old store.
         let since = new.table.tick();
         for meta in &appeared {
             new.table.absent(meta.namespace(), meta.name(), since);
@@ -151,4 +151,36 @@ fn vanished(old: &dyn Table, new: &dyn Table) -> Vec<Key> {
         }
     });
     vanished
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cache::{ConfigMapView, store::Found as Looked};
+
+    fn map(version: u64) -> ConfigMapView {
+        let metadata = json!({"namespace": "n", "name": "a", "uid": "u", "resourceVersion": version.to_string()});
+        serde_json::from_value(json!({"metadata": metadata})).unwrap()
+    }
+
+    #[test]
+    fn what_left_the_old_store_is_not_read_as_it_was_before_from_a_new_one_that_is_behind() {
+        for answers in [true, false] {
+            let (old, new) = (Store::<ConfigMapView>::default(), Store::<ConfigMapView>::default());
+            old.apply(map(12), Some(1));
+            // Somebody is told of version 12, and then it leaves the selector.
+            old.remove(map(13).meta());
+            new.apply(map(10), Some(1));
+            let side = |table, answers| Side {
+                table,
+                delivers: &|_: &Meta| true,
+                answers,
+            };
+            hand_over(&side(&old, answers), &side(&new, false));
+            let found = new.get("n", "a");
+            assert_eq!(matches!(found, Looked::Doubtful), answers, "{found:?}");
+        }
+    }
 }
