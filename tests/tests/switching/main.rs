@@ -19,8 +19,10 @@
 //! | `make campaign` | `SCOPE=full`: 20,000 writes and more for each of `SEEDS` seeds, from `SEED` on; `SCOPE=quick`: as `make test` |
 //!
 //! One seed is one plan: what each writer writes, what each reader reads, which change comes after which, and what
-//! happens to the how many-th request and event of each kind. How these fall together is not: even in paused time the
-//! runtime chooses freely between what is ready at the same moment.
+//! happens to the how many-th request and event of each kind. How these fall together is not, even in paused time: the
+//! jitter of backoffs and the order within the cache's hash tables differ from process to process, and `select!` chooses
+//! freely between what is ready at the same moment; on a real server there is its own time besides. So a seed that fails
+//! may have to be run again to fail, and a violation comes with the story of its object ([`story`]).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod changes;
