@@ -1,13 +1,12 @@
 //! The client of the API server, built once (K30–K35).
 //!
-//! kube's own retry is off: it hides up to fifteen attempts of any verb in one call. Our layer stands where
-//! each attempt on the wire passes, counts it, and limits how many are in flight.
+//! Our layer stands where each attempt on the wire passes, counts it, and limits how many are in flight.
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Client, Config, client::ClientBuilder};
+use kube::{Client, Config};
 
-use super::layer::ApiLayer;
+use super::{layer::ApiLayer, transport::transport};
 
 /// Limits of the client.
 #[derive(Clone, Copy, Debug)]
@@ -68,12 +67,6 @@ impl ApiObserver for Unobserved {
 }
 
 /// A client for the configured cluster.
-pub fn connect(
-    mut config: Config,
-    limits: &Limits,
-    observer: Arc<dyn ApiObserver>,
-) -> Result<Client, Box<kube::Error>> {
-    config.default_retry = false;
-    let builder = ClientBuilder::try_from(config).map_err(Box::new)?;
-    Ok(builder.with_layer(&ApiLayer::new(limits, observer)).build())
+pub fn connect(config: Config, limits: &Limits, observer: Arc<dyn ApiObserver>) -> Result<Client, Box<kube::Error>> {
+    Ok(transport(config)?.with_layer(&ApiLayer::new(limits, observer)).build())
 }

@@ -5,6 +5,7 @@ mod layer;
 pub mod scope;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod transport;
 pub mod watch;
 
 pub use layer::ApiLayer;

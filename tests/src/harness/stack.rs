@@ -21,6 +21,8 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 
+use neo4j_operator::kube::transport::transport;
+
 use super::process::{Process, ProcessError, Program};
 
 /// How long a program may take until it serves.
@@ -173,7 +175,9 @@ pub async fn client_of(kubeconfig: &Path, context: Option<KubeConfigOptions>) ->
     let config = Config::from_custom_kubeconfig(file, &context.unwrap_or_default())
         .await
         .map_err(failed)?;
-    Client::try_from(config).map_err(failed)
+    // As the operator's own: what it is timed against must not wait for acknowledgements either.
+    let transport = transport(config).map_err(|error| failed(*error))?;
+    Ok(transport.build())
 }
 
 /// Applies our custom resource definitions and waits until they are served.
