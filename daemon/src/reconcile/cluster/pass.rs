@@ -338,19 +338,22 @@ impl Pass<'_> {
                 .as_ref()
                 .is_some_and(|child| child.live.resource_version == *version)
         });
-        let stored = match known {
-            Some((_, credential)) => Some(credential.clone()),
-            None => match self.stored(desired, run).await? {
-                Ok(stored) => stored,
-                Err(refusal) => return Ok(Err(refusal)),
-            },
-        };
         let admin = &desired.effective.admin_secret;
-        // Read where it is needed: for the first credential, and to notice another password.
-        let given = if stored.is_none() || formed {
-            self.context.cache.secret(namespace, admin, &requests).await?
-        } else {
-            None
+        let asked = self.context.cache.secret(namespace, admin, &requests);
+        // The administrator's is read where it is needed: for the first credential, and to notice another password.
+        let (stored, given) = match known {
+            Some((_, credential)) if formed => (Some(credential.clone()), asked.await?),
+            Some((_, credential)) => (Some(credential.clone()), None),
+            // Nearly always there is none yet, and both are needed.
+            None => {
+                let (stored, given) = tokio::join!(self.stored(desired, run), asked);
+                let stored = match stored? {
+                    Ok(stored) => stored,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
+                let needed = stored.is_none() || formed;
+                (stored, if needed { given? } else { None })
+            }
         };
         let given = match (given, stored.is_none() || formed) {
             (Some(data), _) => match target::login(admin, &data) {

@@ -152,16 +152,7 @@ pub fn plan(
     if !template_held {
         first.extend(ensure(&rendered.config_map));
     }
-    match &rendered.pdb {
-        Some(manifest) => first.extend(ensure(manifest)),
-        None => first.extend(
-            children
-                .objects
-                .iter()
-                .filter(|((kind, _), _)| *kind == Kind::PodDisruptionBudget)
-                .map(|((kind, name), child)| remove(*kind, name, child, rendered, "it is switched off")),
-        ),
-    }
+    // Beside what pods are waiting for: a Service that gets an address takes the server longest, and no pod needs it.
     let mut second = Vec::new();
     if !template_held {
         for pool in &rendered.pools {
@@ -169,6 +160,17 @@ pub fn plan(
             let set = children.sets.get(&pool.role);
             second.extend(self::ensure(&pool.manifest, set.map(|set| &set.child), marks.get(&key)));
         }
+    }
+    second.extend(rendered.services.iter().filter_map(ensure));
+    match &rendered.pdb {
+        Some(manifest) => second.extend(ensure(manifest)),
+        None => second.extend(
+            children
+                .objects
+                .iter()
+                .filter(|((kind, _), _)| *kind == Kind::PodDisruptionBudget)
+                .map(|((kind, name), child)| remove(*kind, name, child, rendered, "it is switched off")),
+        ),
     }
     let third = outdated_pods(rendered, children, pools, replaceable);
     let levels = [first, second, third].into_iter().filter(|level| !level.is_empty());
@@ -257,4 +259,44 @@ fn outdated_pods(rendered: &Rendered, children: &Children, pools: &Pools, replac
             reason: "it was made from a template that never ran".to_owned(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconcile::cluster::render::{
+        self,
+        tests::{desired, inputs},
+    };
+
+    #[test]
+    fn a_stateful_set_waits_for_what_its_pods_need_and_for_nothing_else() {
+        let rendered = render::render(&desired(serde_json::json!({})), &inputs()).unwrap();
+        let plan = plan(
+            &rendered,
+            &Children::default(),
+            &Pools::default(),
+            true,
+            &BTreeMap::new(),
+        );
+        let labels = |level: &Vec<Action>| level.iter().map(|action| action.effect.label()).collect::<Vec<_>>();
+        let of = |names: [(&str, &str); 4]| names.map(|(kind, name)| format!("{kind} prod/graph{name}")).to_vec();
+        assert_eq!(
+            plan.levels.iter().map(labels).collect::<Vec<_>>(),
+            [
+                of([
+                    ("ServiceAccount", ""),
+                    ("Service", "-headless"),
+                    ("Secret", "-operator-auth"),
+                    ("ConfigMap", "-config"),
+                ]),
+                of([
+                    ("StatefulSet", "-server"),
+                    ("Service", "-client"),
+                    ("Service", "-metrics"),
+                    ("PodDisruptionBudget", "-pdb"),
+                ]),
+            ]
+        );
+    }
 }

@@ -77,6 +77,8 @@ pub struct RenderedPool {
 pub struct Rendered {
     /// Objects that pods need before they start.
     pub first: Vec<Manifest>,
+    /// Services for clients, which pods do without.
+    pub services: Vec<Manifest>,
     /// neo4j.conf; held back together with the pod template.
     pub config_map: Manifest,
     /// The StatefulSets.
@@ -119,6 +121,8 @@ pub fn render(desired: &Desired, inputs: &Inputs) -> Result<Rendered, serde_json
             &names::headless(&desired.name),
             services::headless(desired),
         )?,
+    ];
+    let services = vec![
         child(
             desired,
             Kind::Service,
@@ -150,6 +154,7 @@ pub fn render(desired: &Desired, inputs: &Inputs) -> Result<Rendered, serde_json
         .transpose()?;
     Ok(Rendered {
         first,
+        services,
         config_map,
         pools,
         operator_auth,

@@ -40,7 +40,7 @@ pub fn inputs() -> Inputs {
 }
 
 fn all(rendered: &Rendered) -> Vec<&Manifest> {
-    let mut all: Vec<&Manifest> = rendered.first.iter().collect();
+    let mut all: Vec<&Manifest> = rendered.first.iter().chain(&rendered.services).collect();
     all.push(&rendered.config_map);
     all.extend(rendered.operator_auth.as_ref());
     all.extend(rendered.pdb.as_ref());
