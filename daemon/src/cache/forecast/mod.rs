@@ -42,6 +42,7 @@ const API_WINDOW: f64 = 300.0;
 const ENOUGH: f64 = 500.0;
 
 /// What a strategy would bring for all kinds without one of their own.
+#[cfg(test)]
 pub(in crate::cache) fn forecast(input: &Input, strategy: Strategy) -> Forecast {
     forecast_change(input, Wanted::Strategy(strategy), None)
 }
