@@ -102,6 +102,7 @@ impl Default for CachePage {
 
 impl Sort {
     /// The next one of the ring.
+    #[must_use]
     pub const fn next(self) -> Self {
         match self {
             Self::Daemon => Self::Bytes,

@@ -39,10 +39,13 @@ pub struct Why {
     pub watched: Duration,
 }
 
+/// Hits and misses since the daemon's start.
+type Counters = BTreeMap<Kind, (u64, u64)>;
+
 /// The counters that are kept, oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct Reads {
-    recent: VecDeque<(Instant, BTreeMap<Kind, (u64, u64)>)>,
+    recent: VecDeque<(Instant, Counters)>,
     reasons: VecDeque<(Instant, Reasons)>,
 }
 
@@ -154,7 +157,7 @@ mod tests {
             );
         }
         let now = start + 1_200 * second;
-        assert_eq!(reads.rate(Kind::Pod).unwrap().hits, 4.0);
+        assert!((reads.rate(Kind::Pod).unwrap().hits - 4.0).abs() < 1e-9);
         assert_eq!(reads.rate(Kind::Secret), None);
         let window = |end, range| Window { end, range };
         let recent = reads.why(window(now, 300 * second));

@@ -149,7 +149,7 @@ pub fn at_cursor(view: &View<'_>, chart: &Chart<'_>, at: Instant) -> String {
         later - earlier <= step
     };
     let marks = view.app.model.marks.iter().filter(near);
-    parts.extend(marks.map(|mark| name(mark.what)).last());
+    parts.extend(marks.map(|mark| name(mark.what)).next_back());
     let clock = view.clock(at).unwrap_or_default();
     let ago = seconds(view.now.saturating_duration_since(at).as_secs_f64().floor());
     format!("^ {clock} {ago} ago: {}", parts.join(", "))

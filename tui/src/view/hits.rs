@@ -125,19 +125,18 @@ pub fn misses<'a>(view: &View<'a>, width: usize, height: usize) -> Panel<'a> {
             lines: vec![Line::from(view.label(" waiting for the daemon"))],
         };
     }
-    let (reasons, of) = match kind {
-        Some(kind) => (of_kind(view, kind), "since start".to_owned()),
-        None => {
-            let window = view.window();
-            let why = app.model.reads.why(window);
-            // Less than the window was watched: say so, or few misses would look like good news.
-            let of = if why.watched.as_secs_f64() < window.range.as_secs_f64() * 0.95 {
-                format!("last {}", seconds(why.watched.as_secs_f64().floor()))
-            } else {
-                axis::name(window.range)
-            };
-            (why.reasons, of)
-        }
+    let (reasons, of) = if let Some(kind) = kind {
+        (of_kind(view, kind), "since start".to_owned())
+    } else {
+        let window = view.window();
+        let why = app.model.reads.why(window);
+        // Less than the window was watched: say so, or few misses would look like good news.
+        let of = if why.watched.as_secs_f64() < window.range.as_secs_f64() * 0.95 {
+            format!("last {}", seconds(why.watched.as_secs_f64().floor()))
+        } else {
+            axis::name(window.range)
+        };
+        (why.reasons, of)
     };
     let total: u64 = reasons.iter().map(|(_, misses)| misses).sum();
     let advice = advice(view, width);
