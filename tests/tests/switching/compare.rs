@@ -55,8 +55,9 @@ impl Field {
             let mut watches = watches.items.iter();
             watches.all(|watch| watch.state == WatchState::Live) && self.truth.borrow().lost().is_empty()
         };
-        // The longest pause of a watch is 30 s, and a tenth more.
-        let _ = tokio::time::timeout(Duration::from_secs(40), async {
+        // A watch that failed often pauses for 30 s and a tenth more; and once again, if it is told then that what it
+        // had seen last is too old to go on from.
+        let _ = tokio::time::timeout(Duration::from_secs(90), async {
             while !well() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
