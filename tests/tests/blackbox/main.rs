@@ -11,6 +11,7 @@ mod dashboard;
 mod held;
 mod kubectl;
 mod lifecycle;
+mod neotop;
 mod rights;
 mod scene;
 // The terminal of neotop's own tests; it can do more than is asked of it here.
