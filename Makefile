@@ -72,6 +72,10 @@ campaign: toolchain ## Change cache strategies under fire (SCOPE=full: 20,000 wr
 bench: toolchain ## Run the benches (about a minute after an optimised build)
 	$(CARGO) bench -p neo4j-operator-benches
 
+.PHONY: bench-dashboard
+bench-dashboard: toolchain ## Measure what neotop promises to cost (four minutes after an optimised build; ARGUMENTS=--quick: one)
+	$(CARGO) bench -p neotop --bench promises -- $(ARGUMENTS)
+
 .PHONY: bench-compare
 bench-compare: toolchain ## Measure our operator, and that of OPERATOR='command ...', on a real control plane (needs Go)
 	$(CARGO) build --release -p neo4j-operator

@@ -66,7 +66,7 @@ impl Terminal {
         let fill = Arc::clone(&seen);
         std::thread::spawn(move || {
             let _keep = pty.master;
-            let mut bytes = [0; 65_536];
+            let mut bytes = vec![0; 65_536];
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
                 let at = Instant::now();
                 let mut seen = fill.0.lock().unwrap();
