@@ -50,9 +50,14 @@ pub async fn every_example_comes_to_its_end(scene: &Scene) {
         .iter()
         .filter(|(kind, _)| kind == "PersistentVolumeClaim")
         .count();
-    let all = scene.inventory().await;
-    let volumes = all.keys().filter(|(kind, ..)| kind == "PersistentVolume").count();
-    assert_eq!(volumes, claims, "a volume for each claim that stays, and no other");
+    // Its controller removes the volume of a claim that is gone a moment later.
+    scene
+        .wait_for("a volume for each claim that stays, and no other", async || {
+            let all = scene.inventory().await;
+            let volumes = all.keys().filter(|(kind, ..)| kind == "PersistentVolume").count();
+            (volumes == claims).then_some(())
+        })
+        .await;
 }
 
 async fn comes_to_its_end(scene: &Scene, example: &Example) {
