@@ -33,6 +33,8 @@ use crate::kube::scope::Scope;
 
 /// How often something is looked at.
 const LOOK: Duration = Duration::from_secs(30);
+/// How often at most it is looked whether a change can be compared with its forecast.
+const SHORTEST_LOOK: Duration = Duration::from_secs(1);
 /// Reads of so much time are looked at, or of all that is known where they are too few.
 const WINDOW: Duration = Duration::from_secs(1800);
 const LONG_WINDOW: Duration = Duration::from_secs(6 * 3600);
@@ -249,7 +251,7 @@ impl Adviser {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut count = 0_u32;
-        let mut compare = tokio::time::interval(LOOK.min(self.switcher.limits().compare_after));
+        let mut compare = tokio::time::interval(self.switcher.limits().compare_after.clamp(SHORTEST_LOOK, LOOK));
         compare.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use futures::future::join_all;
-use kube::{Client, core::ApiResource};
+use kube::Client;
 use neo4j_operator_shared::{Kind, cache::Form};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -80,18 +80,6 @@ pub(super) async fn settled(feeds: &[Arc<WatchStatus>]) {
 /// Waits until every watch of a kind is synced.
 pub(super) async fn synced(feeds: &[Arc<WatchStatus>]) {
     join_all(feeds.iter().map(|feed| feed.until_synced())).await;
-}
-
-/// How kube names a resource.
-pub(super) fn api_resource(kind: Kind) -> ApiResource {
-    let resource = Resource::of(kind);
-    ApiResource {
-        group: resource.group.to_owned(),
-        version: resource.version.to_owned(),
-        api_version: resource.api_version(),
-        kind: kind.kind().to_owned(),
-        plural: kind.plural().to_owned(),
-    }
 }
 
 /// What is kept of each object of a kind.
@@ -210,7 +198,7 @@ impl<V: View> Backing<V> {
         let feeds = ground.scope.watched().into_iter().map(|namespace| {
             let subject = Subject {
                 kind: V::KIND,
-                resource: api_resource(V::KIND),
+                resource: Resource::of(V::KIND).into(),
                 namespace,
                 labels: filter.as_ref().map(Filter::selector),
                 fields: None,

@@ -14,13 +14,15 @@ use neo4j_operator_shared::{Kind, watches::Watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    backing::api_resource,
     ident::Version,
     meta::Meta,
     triggers::{Seen, Triggers},
     views::{ConfigMapView, SecretMeta, View},
 };
-use crate::kube::watch::{Sink, Subject, WatchStatus, supervise};
+use crate::{
+    kube::watch::{Sink, Subject, WatchStatus, supervise},
+    reconcile::Resource,
+};
 
 /// Names that are followed one by one: in a namespace, and in all.
 const NAMES: (usize, usize) = (64, 128);
@@ -122,7 +124,7 @@ impl Follower {
     ) -> Following {
         let subject = Subject {
             kind,
-            resource: api_resource(kind),
+            resource: Resource::of(kind).into(),
             namespace: Some(Arc::clone(namespace)),
             labels: None,
             fields: fields.clone(),

@@ -10,7 +10,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use super::{
@@ -161,15 +161,13 @@ impl fmt::Debug for Annotations<'_> {
 
 impl<'de> Deserialize<'de> for Meta {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = RawMeta::deserialize(deserializer)?;
-        raw.keep(Extent::Reads).map_err(D::Error::custom)
+        RawMeta::deserialize(deserializer).map(|raw| raw.keep(Extent::Reads))
     }
 }
 
 impl Default for Meta {
     fn default() -> Self {
-        let nothing = RawMeta::default().keep(Extent::Reads);
-        nothing.unwrap_or_else(|_| unreachable!("nothing is not too large"))
+        RawMeta::default().keep(Extent::Reads)
     }
 }
 

@@ -151,7 +151,7 @@ impl<'de, V: View> Deserialize<'de> for Packed<V> {
                 serde_json::from_slice(&bench.text[place.start..place.end]).map_err(D::Error::custom)?;
             raw.managed_fields = UpdateEntry(place.update_entry);
             Ok(Self {
-                metadata: raw.keep(Kept::Triggers).map_err(D::Error::custom)?,
+                metadata: raw.keep(Kept::Triggers),
                 blob: bench.compress().map_err(D::Error::custom)?,
                 length: bench.text.len() as u32,
                 inside: place.start as u32 + 1,

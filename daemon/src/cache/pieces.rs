@@ -4,7 +4,7 @@
 //! and most repeat its name: the name of its cluster, of its owner, its ordinal. So the first text, the name, is
 //! followed by what is not in there yet, and behind that stands where each of the others begins and how long
 //! it is. These numbers are written as characters, for UTF-8 is a code in which small numbers are short, and the
-//! whole stays a `str`.
+//! whole stays a `str`. A number beyond all characters takes three.
 
 use std::str::Chars;
 
@@ -12,8 +12,10 @@ use super::weight;
 
 /// Longer texts are not looked for among the others.
 const LONGEST_SEARCHED: usize = 64;
-/// The first character that is no number: from there to its end lie the surrogates.
+/// The first code that is no character, and how many follow: the surrogates.
 const GAP: (u32, u32) = (0xD800, 0x800);
+/// Stands before the upper and the lower half of a number that is no character of its own.
+const WIDE: char = char::MAX;
 
 /// Texts of an object, the first of them at hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,11 +34,6 @@ pub(super) struct Builder {
     places: String,
 }
 
-/// More text than places can be told of, about a million bytes. No API server takes that much metadata.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the metadata is too large to be kept")]
-pub(super) struct TooLarge;
-
 impl Builder {
     pub(super) fn new(first: &str) -> Self {
         let mut text = String::with_capacity(first.len() + 128);
@@ -48,7 +45,7 @@ impl Builder {
         }
     }
 
-    pub(super) fn push(&mut self, piece: &str) -> Result<(), TooLarge> {
+    pub(super) fn push(&mut self, piece: &str) {
         let known = (piece.len() <= LONGEST_SEARCHED)
             .then(|| self.text.find(piece))
             .flatten();
@@ -56,9 +53,8 @@ impl Builder {
             self.text.push_str(piece);
             self.text.len() - piece.len()
         });
-        self.places.push(character(start)?);
-        self.places.push(character(piece.len())?);
-        Ok(())
+        write(&mut self.places, start as u32);
+        write(&mut self.places, piece.len() as u32);
     }
 
     pub(super) fn done(mut self) -> Pieces {
@@ -86,13 +82,9 @@ impl Pieces {
     /// Those that were pushed, beginning with this one.
     pub(super) fn from(&self, place: usize) -> impl Iterator<Item = &str> {
         let mut numbers = self.text[self.places as usize..].chars();
-        if let Some(before) = (2 * place).checked_sub(1) {
-            numbers.nth(before);
-        }
-        std::iter::from_fn(move || {
-            let (start, length) = (number(&mut numbers)?, number(&mut numbers)?);
-            self.text.get(start..start + length)
-        })
+        let places = std::iter::from_fn(move || Some((read(&mut numbers)?, read(&mut numbers)?)));
+        let texts = places.skip(place);
+        texts.map_while(|(start, length)| self.text.get(start as usize..(start + length) as usize))
     }
 
     /// Bytes on the heap.
@@ -101,19 +93,28 @@ impl Pieces {
     }
 }
 
-fn character(number: usize) -> Result<char, TooLarge> {
-    let code = u32::try_from(number).map_err(|_| TooLarge)?;
-    let code = if code < GAP.0 {
-        Some(code)
+fn write(text: &mut String, number: u32) {
+    let code = if number < GAP.0 {
+        Some(number)
     } else {
-        code.checked_add(GAP.1)
+        number.checked_add(GAP.1)
     };
-    code.and_then(char::from_u32).ok_or(TooLarge)
+    if let Some(narrow) = code.and_then(char::from_u32).filter(|narrow| *narrow != WIDE) {
+        text.push(narrow);
+    } else {
+        text.push(WIDE);
+        write(text, number >> 16);
+        write(text, number & 0xFFFF);
+    }
 }
 
-fn number(of: &mut Chars<'_>) -> Option<usize> {
-    let code = u32::from(of.next()?);
-    Some(if code < GAP.0 { code } else { code - GAP.1 } as usize)
+fn read(of: &mut Chars<'_>) -> Option<u32> {
+    let first = of.next()?;
+    if first == WIDE {
+        return Some((read(of)? << 16) | read(of)?);
+    }
+    let code = u32::from(first);
+    Some(if code < GAP.0 { code } else { code - GAP.1 })
 }
 
 #[cfg(test)]
@@ -122,16 +123,18 @@ mod tests {
 
     use super::*;
 
-    fn put(first: &str, others: &[String]) -> Result<Pieces, TooLarge> {
+    fn put(first: &str, others: &[String]) -> Pieces {
         let mut builder = Builder::new(first);
-        others.iter().try_for_each(|other| builder.push(other))?;
-        Ok(builder.done())
+        for other in others {
+            builder.push(other);
+        }
+        builder.done()
     }
 
     proptest! {
         #[test]
         fn each_text_comes_out_as_it_went_in(first in "[a-c\u{e9}]{0,8}", others in vec("[a-c\u{e9}\u{1F511}]{0,90}", 0..12)) {
-            let pieces = put(&first, &others).unwrap();
+            let pieces = put(&first, &others);
             prop_assert_eq!(pieces.first(), first);
             for (place, other) in others.iter().enumerate() {
                 prop_assert_eq!(pieces.get(place), other);
@@ -143,23 +146,42 @@ mod tests {
     #[test]
     fn what_is_there_already_is_not_written_again() {
         let others = ["graph-1", "graph-1-server", "0", "7f3a"].map(String::from);
-        let pieces = put("graph-1-server-0", &others).unwrap();
+        let pieces = put("graph-1-server-0", &others);
         assert_eq!(pieces.text.len(), "graph-1-server-07f3a".len() + 2 * others.len());
     }
 
     #[test]
-    fn numbers_pass_over_what_is_no_character_and_end_where_characters_do() {
-        for sample in [0, 127, 128, 0xD7FF, 0xD800, 0xDFFF, 0xE000, 0x10_FFFF - 0x800] {
-            let text = character(sample).unwrap().to_string();
-            assert_eq!(number(&mut text.chars()), Some(sample));
+    fn numbers_pass_over_what_is_no_character_and_go_on_beyond_all_characters() {
+        let last = u32::from(char::MAX) - GAP.1;
+        for sample in [
+            0,
+            127,
+            128,
+            0xD7FF,
+            0xD800,
+            0xDFFF,
+            0xE000,
+            last - 1,
+            last,
+            last + 1,
+            u32::MAX,
+        ] {
+            let mut text = String::new();
+            write(&mut text, sample);
+            assert_eq!(text.chars().count(), if sample < last { 1 } else { 3 }, "{sample}");
+            assert_eq!(read(&mut text.chars()), Some(sample));
         }
-        assert_eq!(character(0x10_FFFF - 0x800 + 1), Err(TooLarge));
-        let mut texts = vec!["x".repeat(0xD900), "y".repeat(100)];
-        assert_eq!(put("", &texts).unwrap().get(1), texts[1]);
-        texts.extend(["x".repeat(0x10_F000), "y".into(), "z".into()]);
-        assert!(
-            put("", &texts) == Err(TooLarge),
-            "no place can be told of beyond a million bytes"
-        );
+    }
+
+    #[test]
+    fn more_text_than_any_server_takes_comes_out_too() {
+        let texts = vec![
+            "x".repeat(0xD900),
+            "y".repeat(100),
+            "x".repeat(0x11_0000),
+            "z".into(),
+            "y".into(),
+        ];
+        assert_eq!(put("", &texts).from(0).collect::<Vec<_>>(), texts);
     }
 }

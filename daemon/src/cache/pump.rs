@@ -9,7 +9,7 @@ use std::{
 };
 
 use neo4j_operator_shared::Kind;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer};
 use tokio::time::Instant;
 
 use super::{
@@ -28,7 +28,8 @@ impl<V: View> Watched for V {
     }
 }
 
-/// What triggers need of an object of which nothing is read from a store: uid, version and owner.
+/// What triggers need of an object of which nothing is read from a store: uid, version, owner, and the labels by which
+/// it may belong to somebody.
 #[derive(Clone, Debug)]
 pub(super) struct Slim<V> {
     metadata: Meta,
@@ -44,7 +45,7 @@ impl<'de, V> Deserialize<'de> for Slim<V> {
         }
         let raw = Object::deserialize(deserializer)?.metadata;
         Ok(Self {
-            metadata: raw.keep(Extent::Triggers).map_err(D::Error::custom)?,
+            metadata: raw.keep(Extent::Triggers),
             of: PhantomData,
         })
     }

@@ -1,9 +1,8 @@
 //! The door through which reconcilers read, and what stands behind it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use kube::Client;
-use neo4j_operator_crds::{Neo4jBackup, Neo4jDatabase, Neo4jEnterpriseCluster};
 use neo4j_operator_shared::{
     Kind, Strategy,
     cache::{Cache, KindCache, KindWarmup, WarmupState, Warmups},
@@ -11,19 +10,17 @@ use neo4j_operator_shared::{
     watches::WatchList,
 };
 use serde::Deserialize as _;
-use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    CacheObserver, ConfigMapView, CronJobView, JobView, PdbView, PodView, PvcView, SecretMeta, ServiceAccountView,
-    ServiceView, StatefulSetView,
+    CacheObserver, SecretMeta,
     adviser::Adviser,
     answer::{Answer, ReadSource},
-    backing::{Ground, Keep, settled, synced},
+    backing::{Ground, Keep, synced},
     custom::{Custom, CustomKind},
     filter::Selector,
     follow::Follower,
-    lazy::{Asks, Warmer},
+    lazy::Asks,
     live::{Live, ReadError},
     meta::Meta,
     policy::Policy,
@@ -40,8 +37,9 @@ use crate::{
     reconcile::{Key, Requests},
 };
 
-/// How long one kind may hold up the next at the start.
-const WARM_UP: Duration = Duration::from_secs(20);
+mod start;
+
+use start::{First, begin_to_warm, warm_up};
 
 /// What is kept, and of which namespaces.
 #[derive(Clone, Debug, Default)]
@@ -80,48 +78,6 @@ struct Watching {
     switcher: Arc<Switcher>,
     adviser: Arc<Adviser>,
     asks: Arc<Asks>,
-}
-
-/// How the first stores of the kinds are made.
-struct First<'a> {
-    settings: &'a Settings,
-    policy: Policy,
-    ground: Ground,
-    asks: Arc<Asks>,
-}
-
-impl First<'_> {
-    fn source<V: View>(&self) -> (Kind, Arc<dyn AnySource>) {
-        let kind = V::KIND;
-        let asked = self.settings.selectors.get(&kind);
-        let source = Source::<V>::new(
-            self.policy.keep(kind, None),
-            self.policy.lazy(kind),
-            asked,
-            &self.ground,
-            &self.asks,
-        );
-        (kind, Arc::new(source))
-    }
-
-    /// Every kind, in the order in which they warm up: what more of a reconcile waits for comes first.
-    fn sources(&self) -> Vec<(Kind, Arc<dyn AnySource>)> {
-        vec![
-            self.source::<Custom<Neo4jEnterpriseCluster>>(),
-            self.source::<Custom<Neo4jDatabase>>(),
-            self.source::<Custom<Neo4jBackup>>(),
-            self.source::<SecretMeta>(),
-            self.source::<ServiceView>(),
-            self.source::<StatefulSetView>(),
-            self.source::<PodView>(),
-            self.source::<ConfigMapView>(),
-            self.source::<ServiceAccountView>(),
-            self.source::<PdbView>(),
-            self.source::<PvcView>(),
-            self.source::<JobView>(),
-            self.source::<CronJobView>(),
-        ]
-    }
 }
 
 // === impl Router: life ===
@@ -229,50 +185,6 @@ impl Router {
             watching.ground.tasks.wait().await;
         }
     }
-}
-
-/// Starts the watches of all kinds; a kind that does not get ready holds up the next one for a while only.
-async fn warm_up(sources: Vec<(Kind, Arc<dyn AnySource>)>, workers: usize, ground: Ground) {
-    let places = Arc::new(Semaphore::new(workers.max(1)));
-    for (kind, source) in sources {
-        if Kind::PRIMARY.contains(&kind) {
-            source.start();
-            continue;
-        }
-        let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place,
-            () = ground.cancel.cancelled() => return,
-        };
-        source.start();
-        let cancel = ground.cancel.clone();
-        ground.tasks.spawn(async move {
-            let feeds = source.feeds();
-            tokio::select! {
-                _ = tokio::time::timeout(WARM_UP, settled(&feeds)) => {}
-                () = cancel.cancelled() => {}
-            }
-            drop(place);
-        });
-    }
-}
-
-/// Starts what fills kinds when they are asked for.
-fn begin_to_warm(
-    sources: &[(Kind, Arc<dyn AnySource>)],
-    asks: &Arc<Asks>,
-    asked: mpsc::Receiver<Kind>,
-    limits: &Limits,
-    ground: &Ground,
-) {
-    let warmer = Warmer {
-        sources: sources.to_vec(),
-        asks: Arc::clone(asks),
-        observer: Arc::clone(&ground.observer),
-        workers: limits.workers.max(1),
-        deadline: limits.deadline,
-        cancel: ground.cancel.clone(),
-    };
-    ground.tasks.spawn(warmer.run(asked, ground.tasks.clone()));
 }
 
 // === impl Router: reads ===
@@ -395,17 +307,10 @@ impl Router {
         self.inner.live.secret(namespace, name, requests).await
     }
 
-    /// Notes an own write: reads of this object are never older (K52), and its echo from the watch wakes
-    /// nobody.
-    pub fn wrote(&self, kind: Kind, namespace: &str, name: &str, resource_version: &str) {
-        if let Some((_, source)) = self.inner.sources.iter().find(|(known, _)| *known == kind) {
-            source.wrote(namespace, name, resource_version);
-        }
-    }
-
-    /// The same, with the metadata that the server answered: if somebody deletes the object before a watch has shown
-    /// it, so that no event ever tells of it, whom it belongs to is woken all the same.
-    pub fn wrote_object(&self, kind: Kind, metadata: &serde_json::Value) {
+    /// Notes an own write, with the metadata that the server answered: reads of this object are never older (K52), and
+    /// its echo from the watch wakes nobody. If somebody deletes it before a watch has shown it, so that no event ever
+    /// tells of it, whom it belongs to is woken all the same.
+    pub fn wrote(&self, kind: Kind, metadata: &serde_json::Value) {
         let meta = Meta::deserialize(metadata);
         let Some(meta) = meta.ok().filter(|_| metadata["resourceVersion"].is_string()) else {
             return;
@@ -413,7 +318,7 @@ impl Router {
         let owner = self.inner.watching.as_ref();
         let owner = owner.and_then(|watching| watching.ground.triggers.owner(&meta));
         if let Some((_, source)) = self.inner.sources.iter().find(|(known, _)| *known == kind) {
-            source.wrote_object(&meta, owner.as_ref());
+            source.wrote(&meta, owner.as_ref());
         }
     }
 

@@ -72,10 +72,8 @@ pub(super) trait AnySource: Send + Sync {
     fn feeds(&self) -> Vec<Arc<WatchStatus>>;
     /// Every watch.
     fn all_feeds(&self) -> Vec<Arc<WatchStatus>>;
-    /// We wrote an object.
-    fn wrote(&self, namespace: &str, name: &str, resource_version: &str);
-    /// The same, of an object that belongs to `owner`.
-    fn wrote_object(&self, meta: &Meta, owner: Option<&Key>);
+    /// We wrote an object, which belongs to `owner`.
+    fn wrote(&self, meta: &Meta, owner: Option<&Key>);
     /// The row of `GET /v1/cache`; its strategy and whether that is its own are the router's to say.
     fn row(&self, strategy: Strategy, pinned: bool) -> KindCache;
     fn counts(&self) -> &Counts;
@@ -191,15 +189,8 @@ impl<V: View> AnySource for Source<V> {
         feeds
     }
 
-    fn wrote(&self, namespace: &str, name: &str, resource_version: &str) {
+    fn wrote(&self, meta: &Meta, owner: Option<&Key>) {
         // Of a store that nobody reads, too: the floor lets its pump know our own hand.
-        self.tell(namespace, |backing| {
-            let version = resource_version.parse().ok();
-            backing.kept.table().wrote(namespace, name, version, None);
-        });
-    }
-
-    fn wrote_object(&self, meta: &Meta, owner: Option<&Key>) {
         self.tell(meta.namespace(), |backing| {
             // What a watch does not deliver is missing in its lists too.
             let owner = owner.filter(|_| backing.delivers(meta)).cloned();

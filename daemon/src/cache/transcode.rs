@@ -105,7 +105,7 @@ impl<'de> Visitor<'de> for Metadata<'_> {
         while let Some(key) = map.next_key::<Key<'de>>()? {
             let key = key.0.as_ref();
             if key == "managedFields" {
-                update_entry = map.next_value::<UpdateEntry>()?.0;
+                update_entry = map.next_value::<Option<UpdateEntry>>()?.is_some_and(|entry| entry.0);
                 continue;
             }
             begin_field(out, &mut separator, key);

@@ -87,7 +87,7 @@ impl Executor {
     /// Tells the cache what a write made of an object.
     fn tell(&self, kind: Kind, object: &Value) {
         if let Some(cache) = &self.cache {
-            cache.wrote_object(kind, &object["metadata"]);
+            cache.wrote(kind, &object["metadata"]);
         }
     }
 

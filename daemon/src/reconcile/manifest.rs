@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::core::ApiResource;
 use neo4j_operator_shared::Kind;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -23,6 +24,19 @@ pub struct Resource {
     pub group: &'static str,
     /// Version in the group.
     pub version: &'static str,
+}
+
+impl From<Resource> for ApiResource {
+    /// As kube names it.
+    fn from(resource: Resource) -> Self {
+        Self {
+            group: resource.group.to_owned(),
+            version: resource.version.to_owned(),
+            api_version: resource.api_version(),
+            kind: resource.kind.kind().to_owned(),
+            plural: resource.kind.plural().to_owned(),
+        }
+    }
 }
 
 impl Resource {

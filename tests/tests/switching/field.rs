@@ -10,7 +10,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
-    core::{ApiResource, ObjectMeta},
+    core::ObjectMeta,
 };
 use neo4j_operator::{
     cache::Router,
@@ -56,18 +56,6 @@ pub struct Field {
     pub over: CancellationToken,
 }
 
-/// How kube names a resource.
-fn resource(kind: Kind) -> ApiResource {
-    let resource = Resource::of(kind);
-    ApiResource {
-        group: resource.group.to_owned(),
-        version: resource.version.to_owned(),
-        api_version: resource.api_version(),
-        kind: kind.kind().to_owned(),
-        plural: kind.plural().to_owned(),
-    }
-}
-
 /// Somebody who writes.
 pub struct Writer {
     field: Rc<Field>,
@@ -90,7 +78,7 @@ struct Change {
 
 impl Field {
     pub fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), namespace, &resource(kind))
+        Api::namespaced_with(self.client.clone(), namespace, &Resource::of(kind).into())
     }
 
     /// Any object that a writer has, or will have.
@@ -245,7 +233,7 @@ impl Writer {
             }
             None => {
                 let mut object = without_nulls(change.body.clone());
-                object["apiVersion"] = json!(resource(*kind).api_version);
+                object["apiVersion"] = json!(Resource::of(*kind).api_version());
                 object["kind"] = json!(kind.kind());
                 let created = api
                     .create(&PostParams::default(), &serde_json::from_value(object).unwrap())
@@ -289,7 +277,7 @@ impl Writer {
         if let (true, Left::There(version, _), Some(metadata)) = (ours, left, metadata) {
             if self.field.plan.planted != Planted::OwnWritesForgotten {
                 let metadata = serde_json::to_value(metadata).unwrap();
-                self.field.router.wrote_object(*kind, &metadata);
+                self.field.router.wrote(*kind, &metadata);
             }
             truth.wrote(object, *version);
         }

@@ -253,8 +253,10 @@ impl Refusal {
     /// One line: what was refused, by what status, why, and when to try again.
     fn line(&self, what: &str) -> String {
         let code = self.code.map_or_else(String::new, |code| format!(" ({code})"));
+        // The operator's own words say it too, as a rule, and more exactly.
         let again = self
             .retry_after
+            .filter(|_| !self.detail.contains("again in"))
             .map_or_else(String::new, |seconds| format!("; try again in {seconds} s"));
         format!("{what} refused{code}: {}{again}", clean(&self.detail))
     }

@@ -200,6 +200,31 @@ async fn an_answer_is_shown_even_while_the_screen_stands_still() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_to_try_again_is_said_once() {
+    for (detail, line) in [
+        ("too soon", "reclaim refused (429): too soon; try again in 7 s"),
+        (
+            "too soon; ask again in 6.9 s",
+            "reclaim refused (429): too soon; ask again in 6.9 s",
+        ),
+    ] {
+        let mut app = ready(Page::Memory);
+        press_key(&mut app, Key::ctrl('g'));
+        let refusal = acts::Refusal {
+            code: Some(429),
+            detail: detail.into(),
+            retry_after: Some(7),
+        };
+        app.update(Msg::Answered(Answered {
+            id: 1,
+            at: Instant::now(),
+            result: Err(refusal),
+        }));
+        assert_eq!(app.notice_line(), Some((true, line.to_owned())));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_daemon_that_forecasts_nothing_can_still_be_switched_after_a_question() {
     let mut app = ready(Page::Cache);
     let mut strategies = app.model.pages.strategies.get().unwrap().clone();

@@ -32,15 +32,18 @@ pub fn gave_back(reclaim: &Reclaim) -> String {
     }
 }
 
-/// Whether the resident size is back where it was before a reclaim; absent where that was not watched or gave
-/// nothing back.
+/// Less than this part of the resident size comes and goes by itself.
+const NOISE: u64 = 100;
+
+/// Whether the resident size is back where it was before a reclaim; absent where that was not watched, or gave
+/// nothing worth mentioning back.
 pub fn lasted(view: &View<'_>, reclaim: &Reclaim) -> Option<String> {
     let sample = view.app.model.sample.as_ref()?;
     let ended = mark::ours(reclaim.time, (sample.at, sample.status.now))?;
     let (before, after) = (reclaim.before.rss?, reclaim.after.rss?);
     let rss = &view.app.model.series.rss;
     let watched = rss.first().is_some_and(|first| first <= ended);
-    if !watched || after >= before {
+    if !watched || before.saturating_sub(after) <= before / NOISE {
         return None;
     }
     let grown = rss.first_reach(ended, before as f64);

@@ -5,14 +5,14 @@ use std::{borrow::Cow, fmt};
 use jiff::Timestamp;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
 use super::{Meta, Second};
 use crate::{
     cache::{
         ident::{number, uuid},
-        pieces::{Builder, TooLarge},
+        pieces::Builder,
         shape::{Lent, Outline, Traits, is_common},
         text::intern,
     },
@@ -49,11 +49,11 @@ pub(in crate::cache) struct RawMeta<'a> {
     #[serde(borrow)]
     resource_version: Text<'a>,
     generation: Option<i64>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "or_nothing")]
     labels: Pairs<'a, false>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "or_nothing")]
     annotations: Pairs<'a, true>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "or_nothing")]
     owner_references: Controller<'a>,
     #[serde(borrow)]
     creation_timestamp: Text<'a>,
@@ -61,6 +61,7 @@ pub(in crate::cache) struct RawMeta<'a> {
     deletion_timestamp: Text<'a>,
     #[serde(borrow)]
     finalizers: Option<Vec<Text<'a>>>,
+    #[serde(deserialize_with = "or_nothing")]
     pub(in crate::cache) managed_fields: UpdateEntry,
 }
 
@@ -107,7 +108,7 @@ struct ManagedField<'a> {
 
 impl RawMeta<'_> {
     /// What stays of it.
-    pub(in crate::cache) fn keep(mut self, extent: Extent) -> Result<Meta, TooLarge> {
+    pub(in crate::cache) fn keep(mut self, extent: Extent) -> Meta {
         let owner = self.owner_references.0.unwrap_or_default();
         let controlled = owner.controller.is_some();
         if extent == Extent::Triggers {
@@ -142,14 +143,14 @@ impl RawMeta<'_> {
             (outline.traits.owner_uid_is_text, &owner.uid),
         ];
         for (_, text) in texts.into_iter().filter(|(there, _)| *there) {
-            pieces.push(&text.0)?;
+            pieces.push(&text.0);
         }
         let own = self.labels.0.iter().filter(|(key, _)| !is_common(key));
         for (_, value) in own.chain(&self.annotations.0) {
-            pieces.push(value)?;
+            pieces.push(value);
         }
         let deleting = &*self.deletion_timestamp.0;
-        Ok(Meta {
+        Meta {
             namespace: intern(&self.namespace.0),
             pieces: pieces.done(),
             shape: outline.share(),
@@ -163,7 +164,7 @@ impl RawMeta<'_> {
                 // A time that cannot be read still says that the object is going.
                 text => text.parse().unwrap_or(Timestamp::UNIX_EPOCH).into(),
             },
-        })
+        }
     }
 }
 
@@ -174,6 +175,11 @@ impl Text<'_> {
 }
 
 // === decoding ===
+
+/// What is null is as if it were absent.
+fn or_nothing<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -223,18 +229,6 @@ impl<'de: 'a, 'a, const OURS: bool> Deserialize<'de> for Pairs<'a, OURS> {
                 f.write_str("a map of texts")
             }
 
-            fn visit_none<E>(self) -> Result<Self::Value, E> {
-                Ok(Pairs::default())
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Pairs::default())
-            }
-
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-                deserializer.deserialize_map(self)
-            }
-
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(Text(key)) = map.next_key()? {
@@ -247,11 +241,11 @@ impl<'de: 'a, 'a, const OURS: bool> Deserialize<'de> for Pairs<'a, OURS> {
                 Ok(Pairs(pairs))
             }
         }
-        deserializer.deserialize_option(Maps)
+        deserializer.deserialize_map(Maps)
     }
 }
 
-/// Reads a list, or null, an element after the other.
+/// Reads a list, an element after the other.
 struct Each<T, F>(F, std::marker::PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Each<T, F> {
@@ -259,18 +253,6 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Each<T, F> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
-    }
-
-    fn visit_none<E: Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
@@ -282,7 +264,7 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Each<T, F> {
 }
 
 fn each<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D, take: impl FnMut(T)) -> Result<(), D::Error> {
-    deserializer.deserialize_option(Each(take, std::marker::PhantomData))
+    deserializer.deserialize_seq(Each(take, std::marker::PhantomData))
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Controller<'a> {

@@ -128,8 +128,7 @@ fn triggers_need_neither_annotations_nor_finalizers() {
     let text = sample().to_string();
     let meta = serde_json::from_str::<RawMeta<'_>>(&text)
         .unwrap()
-        .keep(Extent::Triggers)
-        .unwrap();
+        .keep(Extent::Triggers);
     assert_eq!((meta.annotations().iter().count(), meta.finalizers().len()), (0, 0));
     assert_eq!(
         (meta.applied_hash(), meta.labels().get("b"), meta.update_entry()),

@@ -1,5 +1,7 @@
 //! Forecasts, their outcomes, and `adaptive`, against the embedded API server.
 
+use std::time::Duration;
+
 use neo4j_operator_shared::{
     cache::Form,
     goals::GoalId,

@@ -1,15 +1,19 @@
 //! The router against the embedded API server, in process.
 
+use std::time::Duration;
+
 use k8s_openapi::{api::core::v1::Service, apiextensions_apiserver::pkg::apis::apiextensions::v1 as extensions};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use neo4j_devcluster::apiserver::{Options, Server};
+use neo4j_operator_crds::Neo4jEnterpriseCluster;
 use serde_json::json;
 
 use super::*;
 use crate::{
+    cache::ServiceView,
     queue::Verdict,
     reconcile::{Executor, Manifest, executor},
 };

@@ -1,6 +1,6 @@
 //! Changes of strategy, against the embedded API server.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -15,6 +15,7 @@ use neo4j_operator_shared::{
 use serde_json::json;
 
 use super::*;
+use crate::cache::ConfigMapView;
 use crate::queue::Verdict;
 
 /// Notes what it is told.

@@ -1,6 +1,6 @@
 //! Promises of the router, against a server of a few lines whose watches the test holds in its hand.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use futures::FutureExt as _;
 use http::Uri;
@@ -10,6 +10,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::*;
 use crate::{
+    cache::ConfigMapView,
     kube::testing::{Log, Reply, client, error, event, is_watch, list, object},
     queue::Verdict,
 };
@@ -37,6 +38,10 @@ fn plural(uri: &Uri) -> (String, Option<String>) {
 }
 
 impl World {
+    fn wrote(&self, name: &str, version: u64) {
+        self.router.wrote(Kind::ConfigMap, &object(name, version)["metadata"]);
+    }
+
     async fn new(strategy: Strategy, objects: &[Value]) -> Self {
         let objects: BTreeMap<String, Value> = objects
             .iter()
@@ -197,7 +202,7 @@ async fn the_strategy_none_reads_from_the_server_and_still_wakes_owners() {
 #[tokio::test(start_paused = true)]
 async fn a_read_is_never_older_than_our_own_write() {
     let world = World::new(Strategy::Selective, &[object("a", 3)]).await;
-    world.router.wrote(Kind::ConfigMap, "n", "a", "20");
+    world.wrote("a", 20);
     world.objects.lock().unwrap().insert("a".into(), object("a", 20));
     let began = Instant::now();
     assert_eq!(world.get("a").await, Some(20));
@@ -216,7 +221,7 @@ async fn a_read_is_never_older_than_our_own_write() {
 #[tokio::test(start_paused = true)]
 async fn a_read_after_a_write_waits_for_the_watch_rather_than_ask() {
     let world = World::new(Strategy::Selective, &[object("a", 3)]).await;
-    world.router.wrote(Kind::ConfigMap, "n", "a", "20");
+    world.wrote("a", 20);
     let (version, ()) = tokio::join!(world.get("a"), async {
         tokio::time::sleep(Duration::from_millis(20)).await;
         world.deliver("MODIFIED", object("a", 21));
@@ -229,8 +234,8 @@ async fn a_read_after_a_write_waits_for_the_watch_rather_than_ask() {
 #[tokio::test(start_paused = true)]
 async fn a_list_reads_only_those_that_the_store_is_too_old_for() {
     let world = World::new(Strategy::Selective, &[object("a", 3), object("b", 4), object("c", 5)]).await;
-    world.router.wrote(Kind::ConfigMap, "n", "b", "20");
-    world.router.wrote(Kind::ConfigMap, "n", "d", "21");
+    world.wrote("b", 20);
+    world.wrote("d", 21);
     {
         let mut objects = world.objects.lock().unwrap();
         objects.insert("b".into(), object("b", 20));
@@ -295,7 +300,7 @@ async fn what_we_made_and_others_deleted_before_any_watch_saw_it_wakes_its_owner
     let gone = json!({"kind": "Status", "status": "Failure", "reason": "Expired", "code": 410});
     let world = World::new(Strategy::Selective, &[]).await;
     world.woken();
-    world.router.wrote_object(Kind::ConfigMap, &object("a", 20)["metadata"]);
+    world.router.wrote(Kind::ConfigMap, &object("a", 20)["metadata"]);
     world.deliver("ERROR", gone.clone());
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(
@@ -315,13 +320,13 @@ async fn a_change_of_strategy_tells_of_it_too_unless_its_event_is_on_the_way() {
         world.woken();
         let made = object("a", 20);
         if before {
-            world.router.wrote_object(Kind::ConfigMap, &made["metadata"]);
+            world.router.wrote(Kind::ConfigMap, &made["metadata"]);
         }
         let source = world.router.any(Kind::ConfigMap).unwrap();
         source.prepare(Keep::All);
         synced(&source.prepared().unwrap().0).await;
         if !before {
-            world.router.wrote_object(Kind::ConfigMap, &made["metadata"]);
+            world.router.wrote(Kind::ConfigMap, &made["metadata"]);
         }
         drop(source.swap());
         let expected: &[&str] = if before { &["neo4jenterpriseclusters/c"] } else { &[] };
@@ -333,7 +338,7 @@ async fn a_change_of_strategy_tells_of_it_too_unless_its_event_is_on_the_way() {
 async fn our_own_write_wakes_nobody_when_the_watch_repeats_it() {
     let world = World::new(Strategy::Selective, &[object("a", 3)]).await;
     world.woken();
-    world.router.wrote(Kind::ConfigMap, "n", "a", "20");
+    world.wrote("a", 20);
     world.deliver("MODIFIED", object("a", 20));
     settle().await;
     assert_eq!(world.woken(), Vec::<String>::new());

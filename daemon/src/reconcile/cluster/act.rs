@@ -64,28 +64,19 @@ pub async fn perform(context: &Context, plan: &Plan, run: &mut Run) -> Acted {
     for ((places, effects), ended) in places.into_iter().zip(&levels).zip(ended) {
         for ((place, effect), ended) in places.into_iter().zip(effects).zip(ended) {
             let key = match effect {
-                crate::reconcile::Effect::Ensure { manifest, .. } => Some((
-                    manifest.resource.kind,
-                    manifest.namespace.clone(),
-                    manifest.name.clone(),
-                )),
+                crate::reconcile::Effect::Ensure { manifest, .. } => {
+                    Some((manifest.resource.kind, manifest.name.clone()))
+                }
                 crate::reconcile::Effect::Delete { .. } => None,
             };
-            acted.take(context, place, key, ended, run);
+            acted.take(place, key, ended, run);
         }
     }
     acted
 }
 
 impl Acted {
-    fn take(
-        &mut self,
-        context: &Context,
-        place: usize,
-        key: Option<(Kind, String, String)>,
-        ended: Ended,
-        run: &mut Run,
-    ) {
+    fn take(&mut self, place: usize, key: Option<(Kind, String)>, ended: Ended, run: &mut Run) {
         match ended {
             None => run.result(
                 place,
@@ -99,10 +90,8 @@ impl Acted {
                 }
                 self.written += 1;
                 run.result(place, ActionResult::Done, None);
-                if let Some((kind, namespace, name)) = key {
-                    context.cache.wrote(kind, &namespace, &name, &written.resource_version);
-                    self.marks
-                        .push(((kind, name), mark(&written.object, &written.resource_version)));
+                if let Some(key) = key {
+                    self.marks.push((key, mark(&written.object, &written.resource_version)));
                 }
             }
             Some(Err(error)) => {

@@ -5,6 +5,7 @@
 //! reported). `deletion` comes before all of them. [`desired`] says what absent fields mean, [`render`] makes the
 //! objects. A step that cannot be taken back has its intent in the status before its first effect.
 
+mod access;
 mod act;
 mod announce;
 mod board;

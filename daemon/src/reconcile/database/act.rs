@@ -134,12 +134,9 @@ async fn set_finalizers(context: &Context, meta: &Meta, finalizers: &[&str], run
         {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
     ]);
     let (kind, namespace, name) = (Kind::Neo4jDatabase, meta.namespace(), meta.name());
-    let answer = context
+    context
         .executor
         .patch_json(kind, namespace, name, operations, run.requests())
         .await?;
-    if let Some(version) = answer["metadata"]["resourceVersion"].as_str() {
-        context.cache.wrote(kind, namespace, name, version);
-    }
     Ok(())
 }
