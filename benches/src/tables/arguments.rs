@@ -16,7 +16,12 @@ pub struct Arguments {
     pub own: PathBuf,
 
     /// The tables to make
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "strategies,switches,peak")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "strategies,switches,forecasts,peak"
+    )]
     pub only: Vec<Table>,
 
     /// Strategies of the first table
@@ -44,6 +49,10 @@ pub struct Arguments {
     #[arg(long, default_value = "20", value_parser = seconds)]
     pub rest: Duration,
 
+    /// Seconds after a change until what came is compared with its forecast
+    #[arg(long, default_value = "30", value_parser = seconds)]
+    pub compare_after: Duration,
+
     /// Megabytes that `full` is made to keep before they are given back
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=4_000))]
     pub peak: u32,
@@ -56,6 +65,8 @@ pub enum Table {
     Strategies,
     /// Changes of strategy.
     Switches,
+    /// What the operator forecast of each change under a steady load, and what came.
+    Forecasts,
     /// Memory after a peak.
     Peak,
 }

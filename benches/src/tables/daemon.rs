@@ -13,7 +13,7 @@ use neo4j_operator_shared::{
     Strategy,
     cache::Cache,
     status::Status,
-    switch::{Operation, OperationState, Strategies, SwitchRequest, Wanted},
+    switch::{Operation, OperationState, Strategies, SwitchRecord, SwitchRequest, Wanted},
 };
 use neo4j_operator_tests::{
     controlplane::ControlPlane,
@@ -77,9 +77,17 @@ impl Maker {
     /// # Errors
     /// If there is no free port, or it cannot be started.
     pub async fn start(&self, strategy: Strategy) -> anyhow::Result<Daemon> {
+        self.start_with(strategy, &[]).await
+    }
+
+    /// The same, with further arguments.
+    ///
+    /// # Errors
+    /// As [`Maker::start`].
+    pub async fn start_with(&self, strategy: Strategy, more: &[String]) -> anyhow::Result<Daemon> {
         let control = free()?;
         let token = self.folder.join("tables.token");
-        let arguments = [
+        let mut arguments = vec![
             format!("--cache-strategy={strategy}"),
             "--cache-switch-pause=0s".to_owned(),
             format!("--memory-limit={LIMIT}"),
@@ -88,6 +96,7 @@ impl Maker {
             format!("--control-addr={control}"),
             format!("--control-token-file={}", token.display()),
         ];
+        arguments.extend_from_slice(more);
         let environment = [("KUBECONFIG", self.kubeconfig.as_os_str())];
         let mut process = Process::start_at(
             "operator",
@@ -215,6 +224,26 @@ impl Daemon {
         }
         anyhow::ensure!(operation.state == OperationState::Done, "{operation:?}");
         Ok(operation)
+    }
+
+    /// Waits for the first outcome of a change.
+    ///
+    /// # Errors
+    /// If there is none within this time.
+    pub async fn outcome(&mut self, id: &str, patience: Duration) -> anyhow::Result<SwitchRecord> {
+        let until = Instant::now() + patience;
+        loop {
+            self.process.check()?;
+            let known: Strategies = self.get("/v1/cache/strategies").await?;
+            let mut records = known.record.into_iter();
+            let ended = records.find(|record| record.operation.id == id && !record.outcomes.is_empty());
+            if let Some(record) = ended {
+                return Ok(record);
+            }
+            let late = format!("nothing came of {id} within {} s", patience.as_secs());
+            anyhow::ensure!(Instant::now() < until, late);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// Ends it.

@@ -7,6 +7,7 @@
 //! strategies  strategy × start, memory, requests, hit rate            one row per number of foreign objects
 //! probe       a router in this process: times of single reads, at rest and while the strategy changes
 //! switches    all ordered pairs: how long a change takes, and how long a read may wait meanwhile
+//! forecasts   all ordered pairs under a steady load: what the operator forecast, and what came
 //! peak        memory after a peak of a gigabyte
 //! report      figures -> tables                                      (pure)
 //! ```
@@ -16,6 +17,7 @@
 
 pub mod arguments;
 pub mod daemon;
+pub mod forecasts;
 pub mod peak;
 pub mod probe;
 pub mod report;
@@ -38,7 +40,7 @@ use crate::compare::foreign;
 /// # Errors
 /// If the control plane does not start, or the operator does not do something within its time.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let all = [Table::Strategies, Table::Switches];
+    let all = [Table::Strategies, Table::Switches, Table::Forecasts];
     if all.iter().any(|table| arguments.only.contains(table)) {
         on_shared_objects(arguments).await?;
     }
@@ -88,6 +90,11 @@ async fn on_shared_objects(arguments: &Arguments) -> anyhow::Result<()> {
             eprintln!("changes of strategy among {level} foreign pods and secrets");
             let figures = Box::pin(switches::measure(&state, &maker)).await?;
             println!("{}", report::switches(&figures, level));
+        }
+        if arguments.only.contains(&Table::Forecasts) && switching == Some(level) {
+            eprintln!("forecasts of changes among {level} foreign pods and secrets");
+            let came = Box::pin(forecasts::measure(&state, &maker, arguments.compare_after)).await?;
+            println!("{}", report::forecasts(&came, level));
         }
     }
     Ok(())

@@ -2,9 +2,9 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use neo4j_operator_shared::Strategy;
+use neo4j_operator_shared::{Strategy, switch::Quantity};
 
-use super::{arguments::Arguments, peak::Figures, strategies::Row, switches::Change};
+use super::{arguments::Arguments, forecasts::Came, peak::Figures, strategies::Row, switches::Change};
 use crate::compare::measure::share;
 
 fn megabytes(bytes: u64) -> String {
@@ -90,6 +90,53 @@ pub fn switches(changes: &[Change], foreign: u32) -> String {
             short(change.rest.p99),
             short(change.rest.longest),
         );
+    }
+    text
+}
+
+/// What was forecast, what came, and by how much they differ.
+pub fn forecasts(all: &[Came], foreign: u32) -> String {
+    let mut text = format!(
+        "\nUnder a steady load among {foreign} foreign pods and secrets: forecast → came\n\n\
+         | change | bytes of the stores | requests/s | hit rate | stores filled after |\n|---|---|---|---|---|\n"
+    );
+    for came in all {
+        let Came {
+            from,
+            to,
+            forecast,
+            outcome,
+        } = came;
+        let measured = outcome.measured;
+        let bytes = |bytes: f64| format!("{:.2} MB", bytes / 1e6);
+        let rate = |rate: f64| format!("{rate:.1}");
+        let share = |share: f64| format!("{:.1} %", share * 100.0);
+        let time = |seconds: f64| format!("{:.0} ms", seconds * 1e3);
+        let both = |then: Option<f64>, now: Option<f64>, show: &dyn Fn(f64) -> String| {
+            let show = |value: Option<f64>| value.map_or("–".to_owned(), show);
+            format!("{} → {}", show(then), show(now))
+        };
+        let cells = [
+            format!("{from} → {to}"),
+            both(Some(forecast.cache_bytes.value), measured.cache_bytes, &bytes),
+            both(Some(forecast.api_rate.value), measured.api_rate, &rate),
+            both(forecast.hit_rate.map(|rate| rate.value), measured.hit_rate, &share),
+            both(Some(forecast.warmup.value), measured.warmup, &time),
+        ];
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    }
+    for quantity in Quantity::ALL {
+        let errors: Vec<f64> = all.iter().filter_map(|came| came.error(quantity)).collect();
+        if !errors.is_empty() {
+            let _ = write!(
+                text,
+                "\nerror of {}: median {:.1} %, worst {:.1} %, of {}",
+                quantity.as_str(),
+                share(&errors, 0.5) * 100.0,
+                share(&errors, 1.0) * 100.0,
+                errors.len()
+            );
+        }
     }
     text
 }

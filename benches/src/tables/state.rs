@@ -86,20 +86,25 @@ impl<'a> State<'a> {
     /// # Errors
     /// If the server refuses.
     pub async fn touch(&self, value: &str) -> anyhow::Result<()> {
-        let clusters: Api<Neo4jEnterpriseCluster> = Api::namespaced(self.client(), self.namespace());
-        let patch = json!({"spec": {"service": {"annotations": {"example.com/bench": value}}}});
         stream::iter(0..self.clusters)
-            .map(|number| {
-                let (clusters, patch) = (&clusters, &patch);
-                async move {
-                    let params = PatchParams::default();
-                    clusters.patch(&name(number), &params, &Patch::Merge(patch)).await?;
-                    anyhow::Ok(())
-                }
-            })
+            .map(|number| self.touch_one(number, value))
             .buffer_unordered(IN_FLIGHT)
             .try_collect()
             .await
+    }
+
+    /// The same change of one cluster; numbers beyond the last begin again with the first.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub async fn touch_one(&self, number: u32, value: &str) -> anyhow::Result<()> {
+        let clusters: Api<Neo4jEnterpriseCluster> = Api::namespaced(self.client(), self.namespace());
+        let patch = json!({"spec": {"service": {"annotations": {"example.com/bench": value}}}});
+        let name = name(number % self.clusters);
+        clusters
+            .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
+        Ok(())
     }
 
     /// The end of the audit log.

@@ -35,10 +35,12 @@ use crate::kube::scope::Scope;
 const LOOK: Duration = Duration::from_secs(30);
 /// How often at most it is looked whether a change can be compared with its forecast.
 const SHORTEST_LOOK: Duration = Duration::from_secs(1);
-/// Reads of so much time are looked at, or of all that is known where they are too few.
-const WINDOW: Duration = Duration::from_secs(1800);
+/// Reads of so much time are looked at: of the shortest that has enough of them, else of all that is known.
+const WINDOWS: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(1800)];
 const LONG_WINDOW: Duration = Duration::from_secs(6 * 3600);
-const FEW: u64 = 500;
+const ENOUGH: u64 = 500;
+/// What is read within so long after the start, when everything is looked at once, is no sample of what comes.
+const FLOOD: Duration = Duration::from_secs(30);
 /// After the start nothing is changed for a while: what is read then is not what is read later.
 const SETTLING: Duration = Duration::from_secs(300);
 /// Decisions that are remembered.
@@ -186,11 +188,7 @@ impl Adviser {
         let looks = looks.map(|(kind, _)| self.probes.look(&self.client, *kind, &scope));
         let seen = join_all(looks).await;
         let rtts: Vec<f64> = seen.iter().filter_map(|seen| seen.rtt).collect();
-        let reads = |window| -> u64 {
-            let counts = self.sources.iter().map(|(_, source)| source.counts().observed(window));
-            counts.map(|observed| observed.reads()).sum()
-        };
-        let window = if reads(WINDOW) >= FEW { WINDOW } else { LONG_WINDOW };
+        let window = self.window();
         let policy = self.switcher.policy();
         let kinds = self.sources.iter().map(|(kind, source)| {
             let mut input = source.observed(window);
@@ -221,6 +219,20 @@ impl Adviser {
                 past_error: self.switcher.mean_error(),
             },
         }
+    }
+
+    /// The time whose reads stand for those to come.
+    fn window(&self) -> Duration {
+        let reads = |window: &Duration| -> u64 {
+            let counts = self.sources.iter().map(|(_, source)| source.counts().observed(*window));
+            counts.map(|observed| observed.reads()).sum()
+        };
+        let calm = self.started.elapsed().saturating_sub(FLOOD);
+        let windows = WINDOWS.into_iter().map(|window| window.min(calm));
+        windows
+            .filter(|window| !window.is_zero())
+            .find(|window| reads(window) >= ENOUGH)
+            .unwrap_or(LONG_WINDOW)
     }
 
     /// Notes how many requests were sent so far; only the task does, so that what is kept has a bound.

@@ -18,12 +18,25 @@ const KEPT: usize = 256;
 pub(super) const AFTER: Duration = Duration::from_secs(300);
 /// An outcome of so many reads or fewer says nothing.
 const READS: u64 = 100;
+/// Percentiles are of so long: sooner after a change they are of what was before it too.
+const PERCENTILES: Duration = Duration::from_secs(300);
 /// The least that a measured value counts for as a divisor: half a request per minute more or less is no
 /// error of 100 %.
 const API_FLOOR: f64 = 0.1;
 const BYTES_FLOOR: f64 = 65_536.0;
 const P99_FLOOR: f64 = 0.001;
 const WARMUP_FLOOR: f64 = 0.05;
+
+/// What was counted since the start of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// Cacheable reads that a store answered.
+    pub hits: u64,
+    /// Cacheable reads.
+    pub reads: u64,
+    /// Requests to the API server.
+    pub requests: u64,
+}
 
 /// Past changes, the newest first.
 #[derive(Clone, Debug)]
@@ -43,7 +56,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 struct Watched {
     swapped: Instant,
-    reads: u64,
+    counted: Counted,
     warmup: f64,
     taken: usize,
 }
@@ -83,16 +96,15 @@ impl Record {
         }
     }
 
-    /// The new stores are read, `warmup` seconds after the beginning. `reads` is the count of cacheable reads of
-    /// all kinds since the start of the process.
-    pub(super) fn swapped(&mut self, id: &str, warmup: f64, reads: u64, now: Instant) {
+    /// The new stores are read, `warmup` seconds after the beginning.
+    pub(super) fn swapped(&mut self, id: &str, warmup: f64, counted: Counted, now: Instant) {
         for entry in &mut self.entries {
             entry.watched = None;
         }
         if let Some(entry) = self.find(id) {
             entry.watched = Some(Watched {
                 swapped: now,
-                reads,
+                counted,
                 warmup,
                 taken: 0,
             });
@@ -107,9 +119,14 @@ impl Record {
             .any(|watched| watched.due(self.after, now).is_some())
     }
 
-    /// Takes the outcome that is due, if one is, and tells the id of its change. `measured` is what is now,
-    /// over the last five minutes; `reads` as in [`Record::swapped`].
-    pub(super) fn observe(&mut self, measured: &Measured, reads: u64, now: Instant) -> Option<(String, SwitchOutcome)> {
+    /// Takes the outcome that is due, if one is, and tells the id of its change. `measured` is what is now; what is
+    /// counted over some time is of the time since the swap instead, so that nothing from before it is in it.
+    pub(super) fn observe(
+        &mut self,
+        measured: &Measured,
+        counted: Counted,
+        now: Instant,
+    ) -> Option<(String, SwitchOutcome)> {
         let after = self.after;
         let (entry, place) = self.entries.iter_mut().find_map(|entry| {
             let place = entry.watched?.due(after, now)?;
@@ -117,11 +134,16 @@ impl Record {
         })?;
         let watched = entry.watched.as_mut()?;
         watched.taken = place + 1;
-        let reads = reads.saturating_sub(watched.reads);
+        let since = now.saturating_duration_since(watched.swapped);
+        let counted = counted.since(watched.counted);
         let measured = Measured {
+            hit_rate: counted.hit_rate(),
+            api_rate: (!since.is_zero()).then(|| counted.requests as f64 / since.as_secs_f64()),
+            p99: measured.p99.filter(|_| since >= PERCENTILES),
             warmup: Some(watched.warmup),
             ..*measured
         };
+        let reads = counted.reads;
         let errors = match &entry.record.operation.forecast {
             Some(forecast) if reads > READS => errors(forecast, &measured),
             _ => Vec::new(),
@@ -183,6 +205,22 @@ impl Record {
 
     fn find(&mut self, id: &str) -> Option<&mut Entry> {
         self.entries.iter_mut().find(|entry| entry.record.operation.id == id)
+    }
+}
+
+impl Counted {
+    /// What was counted after `earlier`.
+    pub(super) fn since(self, earlier: Self) -> Self {
+        Self {
+            hits: self.hits.saturating_sub(earlier.hits),
+            reads: self.reads.saturating_sub(earlier.reads),
+            requests: self.requests.saturating_sub(earlier.requests),
+        }
+    }
+
+    /// Hits ÷ cacheable reads, if there were any.
+    pub(super) fn hit_rate(self) -> Option<f64> {
+        (self.reads > 0).then(|| self.hits as f64 / self.reads as f64)
     }
 }
 

@@ -29,9 +29,12 @@ use super::{
     counts::rate,
     fill::{NotReady, fill, free},
     policy::Policy,
-    record::{self, Record},
+    record::{self, Counted, Record},
     source::AnySource,
 };
+
+/// With fewer reads since a change, their rate of hits is no reason to go back.
+const FEW: u64 = 20;
 
 /// Why a change is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -230,16 +233,24 @@ impl Switcher {
         if !self.state().record.due(now) {
             return;
         }
-        let (measured, reads) = (self.measured(), self.total_reads());
-        if let Some((id, outcome)) = self.state().record.observe(&measured, reads, now) {
+        let (measured, counted) = (self.measured(), self.counted());
+        if let Some((id, outcome)) = self.state().record.observe(&measured, counted, now) {
             self.observer.came_of(&id, &outcome);
         }
     }
 
-    /// Cacheable reads since the start.
-    fn total_reads(&self) -> u64 {
+    /// What was counted since the start.
+    fn counted(&self) -> Counted {
+        let start = Counted {
+            requests: self.observer.requests(),
+            ..Counted::default()
+        };
         let reads = self.sources.iter().map(|(_, source)| source.counts().reads());
-        reads.map(|reads| reads.hit + reads.miss + reads.fallback).sum()
+        reads.fold(start, |sum, reads| Counted {
+            hits: sum.hits + reads.hit,
+            reads: sum.reads + reads.hit + reads.miss + reads.fallback,
+            ..sum
+        })
     }
 
     fn refresh(&self, operation: &mut Operation) {
@@ -469,6 +480,7 @@ impl Switcher {
     }
 
     fn ended(self: &Arc<Self>, change: Change, took: Duration, result: Result<(), (Option<Kind>, NotReady)>) {
+        let counted = self.counted();
         let mut state = self.state();
         let Some(Running { mut operation, .. }) = state.running.take() else {
             return;
@@ -501,25 +513,26 @@ impl Switcher {
             let switcher = Arc::clone(self);
             self.tasks.spawn(async move {
                 tokio::select! {
-                    () = tokio::time::sleep(after) => switcher.look_back(change),
+                    () = tokio::time::sleep(after) => switcher.look_back(change, counted),
                     () = cancel.cancelled() => {}
                 }
             });
         }
         state.record.update(&operation);
         if result.is_ok() {
-            let reads = self.total_reads();
             let now = Instant::now().into_std();
-            state.record.swapped(&operation.id, operation.seconds, reads, now);
+            state.record.swapped(&operation.id, operation.seconds, counted, now);
         }
         drop(state);
         self.observer.switched(&operation, None);
     }
 
-    /// When the time is over: a goal that was met before and is broken now brings the old strategies back.
-    fn look_back(self: &Arc<Self>, change: Change) {
+    /// When the time is over: a goal that was met before and is broken since brings the old strategies back.
+    fn look_back(self: &Arc<Self>, change: Change, swapped: Counted) {
         let over_budget = self.observer.room() == Some(0);
-        let broken = broken(&change.measured, &self.measured(), over_budget);
+        let since = self.counted().since(swapped);
+        let rate = since.hit_rate().filter(|_| since.reads >= FEW);
+        let broken = broken(change.measured.hit_rate, rate, over_budget);
         let mut state = self.state();
         let Some((mut operation, _)) = state.watching.take_if(|(known, _)| known.id == change.id) else {
             return;
@@ -559,12 +572,12 @@ fn progress(changes: &[(Kind, Keep, Arc<dyn AnySource>)]) -> Vec<KindProgress> {
     rows.collect()
 }
 
-/// What is broken and was not before.
-fn broken(before: &Measured, now: &Measured, over_budget: bool) -> Option<String> {
+/// What is broken and was not before. Rates of hits: over the minutes before the change, and since.
+fn broken(before: Option<f64>, since: Option<f64>, over_budget: bool) -> Option<String> {
     let target = GoalId::HitRate.target().1;
-    let met = |measured: &Measured| measured.hit_rate.is_none_or(|rate| rate >= target);
-    if met(before) && !met(now) {
-        let rate = now.hit_rate.unwrap_or_default() * 100.0;
+    let met = |rate: Option<f64>| rate.is_none_or(|rate| rate >= target);
+    if met(before) && !met(since) {
+        let rate = since.unwrap_or_default() * 100.0;
         return Some(format!(
             "goes back: the hit rate is {rate:.1} %, below {:.0} %",
             target * 100.0

@@ -32,7 +32,7 @@ pub(super) async fn reclaim(State(control): State<Control>, body: Bytes) -> Resu
         }
         Err(error @ Denied::TooSoon { wait, .. }) => Err(Refusal::TooSoon {
             wait,
-            detail: format!("{error}; ask again in {:.1} s", wait.as_secs_f64()),
+            detail: format!("{error}; try again in {:.1} s", wait.as_secs_f64()),
         }
         .into_response()),
         Err(error @ Denied::Failed) => Err(problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())),

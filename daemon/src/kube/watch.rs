@@ -384,6 +384,7 @@ async fn one_watch<T: Watched>(client: &Client, status: &WatchStatus, sink: &mut
                 status.degraded(cause.reason(&error), matches!(cause, Cause::Forbidden | Cause::Missing));
                 let pause = match cause {
                     Cause::Forbidden => trouble.spread(FORBIDDEN),
+                    Cause::Gone => trouble.relist(),
                     _ => trouble.pause(),
                 };
                 tracing::warn!(kind = %subject.kind, pause = ?pause, "watch: {error}");
@@ -428,6 +429,8 @@ struct Trouble {
     step: u32,
     last: Option<Instant>,
     recent: VecDeque<Instant>,
+    /// When it was last begun anew with a list without a pause.
+    relisted: Option<Instant>,
     seed: RandomState,
 }
 
@@ -452,6 +455,20 @@ impl Trouble {
         }
         let pause = BACKOFF.0.saturating_mul(2_u32.saturating_pow(self.step.min(16)));
         self.spread(pause.min(BACKOFF.1))
+    }
+
+    /// Notes that the resourceVersion is too old. The server answers, and has said what helps: a new list at once,
+    /// unless the last one that was begun so is less than the longest pause ago.
+    fn relist(&mut self) -> Duration {
+        let (now, pause) = (Instant::now(), self.pause());
+        let again = self
+            .relisted
+            .is_some_and(|last| now.saturating_duration_since(last) < BACKOFF.1);
+        if again {
+            return pause;
+        }
+        self.relisted = Some(now);
+        Duration::ZERO
     }
 
     /// `period` ± 10 %.

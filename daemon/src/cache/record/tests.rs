@@ -40,13 +40,23 @@ fn operation(id: &str) -> Operation {
     }
 }
 
+/// As over the last five minutes; rates of hits and of requests are taken from the counts.
 fn measured() -> Measured {
     Measured {
-        hit_rate: Some(0.95),
+        hit_rate: Some(0.5),
         cache_bytes: Some(1_000_000.0),
-        api_rate: Some(1.0),
+        api_rate: Some(100.0),
         p99: Some(0.1),
         ..Measured::default()
+    }
+}
+
+/// Of the reads nineteen of twenty were hits.
+fn counted(reads: u64, requests: u64) -> Counted {
+    Counted {
+        hits: reads / 20 * 19,
+        reads,
+        requests,
     }
 }
 
@@ -66,9 +76,16 @@ fn what_came_is_compared_after_five_and_after_fifteen_minutes() {
     let (mut record, begun) = (Record::default(), Instant::now());
     record.begin(operation("a"), Measured::default());
     assert!(!record.due(begun + seconds(5000)), "before the swap nothing is due");
-    record.swapped("a", 0.4, 1000, begun);
+    record.swapped("a", 0.4, counted(1000, 5000), begun);
     assert!(!record.due(begun + seconds(299)) && record.due(begun + seconds(300)));
-    let (id, first) = record.observe(&measured(), 1200, begun + seconds(301)).unwrap();
+    let (id, first) = record
+        .observe(&measured(), counted(1200, 5301), begun + seconds(301))
+        .unwrap();
+    assert_eq!(
+        (first.measured.hit_rate, first.measured.api_rate),
+        (Some(0.95), Some(1.0)),
+        "of the time since the swap, whatever was before"
+    );
     assert_eq!((id.as_str(), first.after, first.reads), ("a", Span(seconds(300)), 200));
     assert!(
         (of(&first.errors, Quantity::HitRate).unwrap() - 0.05).abs() < 1e-9,
@@ -78,12 +95,13 @@ fn what_came_is_compared_after_five_and_after_fifteen_minutes() {
     assert!((of(&first.errors, Quantity::ApiRate).unwrap() - 0.2).abs() < 1e-9);
     assert!((of(&first.errors, Quantity::Warmup).unwrap() - 0.25).abs() < 1e-9);
     assert_eq!(of(&first.errors, Quantity::P99), None, "none was forecast");
-    assert_eq!(record.observe(&measured(), 1300, begun + seconds(302)), None);
-    let exact = Measured {
-        api_rate: Some(1.2),
-        ..measured()
-    };
-    let (_, second) = record.observe(&exact, 5000, begun + seconds(900)).unwrap();
+    assert_eq!(
+        record.observe(&measured(), counted(1300, 5302), begun + seconds(302)),
+        None
+    );
+    let (_, second) = record
+        .observe(&measured(), counted(5000, 5000 + 1080), begun + seconds(900))
+        .unwrap();
     assert_eq!(second.after, Span(seconds(900)));
     assert!(!record.due(begun + seconds(90_000)));
     assert_eq!(record.records()[0].outcomes.len(), 2);
@@ -98,8 +116,10 @@ fn what_came_is_compared_after_five_and_after_fifteen_minutes() {
 fn few_reads_say_nothing() {
     let (mut record, begun) = (Record::default(), Instant::now());
     record.begin(operation("a"), Measured::default());
-    record.swapped("a", 0.4, 1000, begun);
-    let (_, outcome) = record.observe(&measured(), 1100, begun + seconds(300)).unwrap();
+    record.swapped("a", 0.4, counted(1000, 0), begun);
+    let (_, outcome) = record
+        .observe(&measured(), counted(1100, 0), begun + seconds(300))
+        .unwrap();
     assert_eq!((outcome.reads, outcome.errors.len()), (100, 0));
     assert_eq!((record.errors().len(), record.mean_error()), (0, None));
 }
@@ -108,15 +128,17 @@ fn few_reads_say_nothing() {
 fn a_change_in_between_ends_the_comparison() {
     let (mut record, begun) = (Record::default(), Instant::now());
     record.begin(operation("a"), Measured::default());
-    record.swapped("a", 0.4, 0, begun);
+    record.swapped("a", 0.4, Counted::default(), begun);
     record.begin(operation("b"), Measured::default());
     assert!(
         record.due(begun + seconds(300)),
         "one that is only prepared changes nothing"
     );
-    record.swapped("b", 0.4, 500, begun + seconds(200));
+    record.swapped("b", 0.4, counted(500, 0), begun + seconds(200));
     assert!(!record.due(begun + seconds(499)));
-    let (id, _) = record.observe(&measured(), 900, begun + seconds(500)).unwrap();
+    let (id, _) = record
+        .observe(&measured(), counted(900, 0), begun + seconds(500))
+        .unwrap();
     assert_eq!(id, "b");
     assert!(record.records()[1].outcomes.is_empty());
 }
@@ -125,8 +147,10 @@ fn a_change_in_between_ends_the_comparison() {
 fn the_latest_due_outcome_is_taken_after_a_pause() {
     let (mut record, begun) = (Record::default(), Instant::now());
     record.begin(operation("a"), Measured::default());
-    record.swapped("a", 0.4, 0, begun);
-    let (_, outcome) = record.observe(&measured(), 900, begun + seconds(2000)).unwrap();
+    record.swapped("a", 0.4, Counted::default(), begun);
+    let (_, outcome) = record
+        .observe(&measured(), counted(900, 0), begun + seconds(2000))
+        .unwrap();
     assert_eq!(outcome.after, Span(seconds(900)));
     assert!(!record.due(begun + seconds(4000)));
 }
@@ -165,10 +189,34 @@ fn next_to_nothing_is_no_divisor() {
 fn the_settings_say_when_what_came_is_compared() {
     let (mut record, begun) = (Record::after(seconds(3)), Instant::now());
     record.begin(operation("a"), Measured::default());
-    record.swapped("a", 0.4, 0, begun);
+    record.swapped("a", 0.4, Counted::default(), begun);
     assert!(!record.due(begun + seconds(2)) && record.due(begun + seconds(3)));
-    let (_, first) = record.observe(&measured(), 200, begun + seconds(3)).unwrap();
+    let (_, first) = record
+        .observe(&measured(), counted(200, 0), begun + seconds(3))
+        .unwrap();
     assert!(!record.due(begun + seconds(8)) && record.due(begun + seconds(9)));
-    let (_, second) = record.observe(&measured(), 200, begun + seconds(9)).unwrap();
+    let (_, second) = record
+        .observe(&measured(), counted(200, 0), begun + seconds(9))
+        .unwrap();
     assert_eq!((first.after, second.after), (Span(seconds(3)), Span(seconds(9))));
+}
+
+#[test]
+fn percentiles_of_the_time_before_a_change_are_not_compared() {
+    let mut record = Record::after(seconds(100));
+    let begun = Instant::now();
+    let mut forecast = operation("a");
+    forecast.forecast.as_mut().unwrap().p99 = Some(estimate(0.2));
+    record.begin(forecast, Measured::default());
+    record.swapped("a", 0.4, Counted::default(), begun);
+    let mut outcome = |at| {
+        record
+            .observe(&measured(), counted(200, 100), begun + seconds(at))
+            .unwrap()
+            .1
+    };
+    let (early, late) = (outcome(299), outcome(300));
+    assert_eq!((early.measured.p99, of(&early.errors, Quantity::P99)), (None, None));
+    assert_eq!(late.measured.p99, Some(0.1), "five minutes later they are of what is");
+    assert!((of(&late.errors, Quantity::P99).unwrap() - 1.0).abs() < 1e-9);
 }

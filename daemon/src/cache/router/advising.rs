@@ -35,6 +35,28 @@ async fn a_dry_run_counts_what_is_not_kept_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_flood_of_the_start_is_no_sample_of_what_comes() {
+    let world = World::new(Strategy::Selective).await;
+    for _ in 0..5_000 {
+        world.get("own").await;
+    }
+    let early = world.router.strategies(None).await.unwrap();
+    assert_eq!(early.reads, 5_000, "nothing else is known yet");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    for _ in 0..70 {
+        for _ in 0..10 {
+            world.get("own").await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let later = world.router.strategies(None).await.unwrap();
+    let seconds = later.observed.0.as_secs_f64();
+    assert!((500..=700).contains(&later.reads), "{} reads", later.reads);
+    assert!((50.0..=80.0).contains(&seconds), "{seconds} s");
+    assert!((later.reads as f64 / seconds - 10.0).abs() < 1.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_change_brought_is_compared_with_its_forecast() {
     let world = World::new(Strategy::None).await;
     for _ in 0..20 {

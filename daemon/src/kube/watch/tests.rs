@@ -102,8 +102,25 @@ async fn a_410_that_answers_the_start_of_a_watch_leads_to_a_new_list() {
         watch.until("complete").await,
         ["begin", "listed a", "listed b", "complete"]
     );
+    let asked = Instant::now();
     assert_eq!(watch.until("complete").await, ["begin", "listed a", "complete"]);
     assert_eq!(watch.status.row().restarts, 1);
+    assert_eq!(asked.elapsed(), Duration::ZERO, "there is nothing to wait for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_410_again_and_again_is_not_asked_for_lists_without_a_pause() {
+    let mut replies = Vec::new();
+    for round in 0..10 {
+        replies.extend([list(5 + round, &[object("a", 1)]), error(410)]);
+    }
+    let mut watch = run(script(replies));
+    let began = Instant::now();
+    for _ in 0..10 {
+        watch.until("complete").await;
+    }
+    // The pauses grow from 1.6 s to thirty, each more or less by a tenth; one list in thirty seconds comes without.
+    assert!(began.elapsed() > Duration::from_secs(60), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
