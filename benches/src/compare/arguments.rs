@@ -42,6 +42,10 @@ pub struct Arguments {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub creates: u32,
 
+    /// Seconds from one create call to the next; 0: the next as soon as the StatefulSet of the last one is there
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=3600))]
+    pub every: u64,
+
     /// Seconds of rest in which requests are counted
     #[arg(long, default_value = "60", value_parser = seconds)]
     pub idle: Duration,
@@ -117,6 +121,8 @@ mod tests {
             (["--strategies", "none,some"], "some"),
             (["--idle", "0"], "1 to 3600"),
             (["--creates", "0"], "0"),
+            (["--every", "-1"], "-1"),
+            (["--every", "3601"], "3601"),
             (["--starts", "-1"], "-1"),
         ] {
             let error = parse(&words).unwrap_err().to_string();

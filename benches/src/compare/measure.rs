@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use neo4j_operator_tests::{controlplane::AuditRecord, harness::Process};
 use serde::Serialize;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::{
     arguments::Arguments,
@@ -145,7 +146,11 @@ async fn creates(
 ) -> anyhow::Result<Creates> {
     let began = Timestamp::now();
     let mut create_ms = Vec::new();
+    let mut steps = steps(arguments.every);
     for number in 0..arguments.creates {
+        if let Some(steps) = &mut steps {
+            steps.tick().await;
+        }
         let name = format!("created-{number:02}");
         let called = Timestamp::now();
         let call = place
@@ -167,6 +172,13 @@ async fn creates(
     let requests = Requests::of(arguments.creates, &working);
     let idle_watches = resting.iter().filter(|record| record.verb == "watch").count();
     Ok((create_ms, requests, resting.len() - idle_watches, idle_watches))
+}
+
+/// Ticks of so many seconds, if the calls are not to follow each other at once.
+fn steps(every: u64) -> Option<Interval> {
+    let mut steps = (every > 0).then(|| tokio::time::interval(Duration::from_secs(every)))?;
+    steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    Some(steps)
 }
 
 /// The candidate's requests since a time.

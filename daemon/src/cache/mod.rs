@@ -62,6 +62,6 @@ pub use router::{Router, Settings};
 pub use select::Select;
 pub use switch::{Limits, Refused};
 pub use views::{
-    ConfigMapView, CronJobSpec, CronJobStatus, CronJobView, JobView, PdbStatus, PdbView, PvcView, SecretMeta,
-    ServiceAccountView, ServiceView, StatefulSetView, View,
+    ConfigMapView, CronJobView, JobView, PdbView, PvcView, SecretMeta, ServiceAccountView, ServiceView,
+    StatefulSetView, View,
 };

@@ -58,6 +58,10 @@ metadata_views! {
     SecretMeta = Secret;
     /// A ServiceAccount.
     ServiceAccountView = ServiceAccount;
+    /// A PodDisruptionBudget, compared as a ConfigMap is; what it allows is for others to read.
+    PdbView = PodDisruptionBudget;
+    /// A CronJob, compared as a ConfigMap is; what came of its runs is read from their Jobs.
+    CronJobView = CronJob;
 }
 
 /// Reads an absent or null field as the default.
@@ -155,11 +159,9 @@ struct RawName {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct RawClaimSpec {
     resources: Option<RawResources>,
-    storage_class_name: Option<Box<str>>,
-    volume_name: Option<Box<str>>,
 }
 
 #[derive(Deserialize)]
@@ -173,8 +175,8 @@ struct RawStorage {
 }
 
 impl RawClaimSpec {
-    fn requested(&mut self) -> Option<Box<str>> {
-        self.resources.take()?.requests?.storage
+    fn requested(self) -> Option<Box<str>> {
+        self.resources?.requests?.storage
     }
 }
 
@@ -213,7 +215,7 @@ impl From<RawStatefulSet> for StatefulSetView {
                 .volume_claim_templates
                 .into_iter()
                 .flatten()
-                .filter_map(|mut claim| Some((claim.metadata.name, claim.spec.requested()?)))
+                .filter_map(|claim| Some((claim.metadata.name, claim.spec.requested()?)))
                 .collect(),
             observed_generation: raw.status.observed_generation,
             current: raw.status.replicas,
@@ -254,19 +256,13 @@ pub struct ServiceView {
     pub metadata: Meta,
     /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
     pub service_type: Option<Box<str>>,
-    /// The cluster's own address for it.
-    pub cluster_ip: Option<Box<str>>,
-    /// Addresses or host names of its load balancer.
-    pub ingress: Box<[Box<str>]>,
 }
 
 #[derive(Deserialize)]
 struct RawService {
     metadata: Meta,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     spec: RawServiceSpec,
-    #[serde(default)]
-    status: RawServiceStatus,
 }
 
 #[derive(Default, Deserialize)]
@@ -274,25 +270,6 @@ struct RawService {
 struct RawServiceSpec {
     #[serde(rename = "type")]
     service_type: Option<Box<str>>,
-    #[serde(rename = "clusterIP")]
-    cluster_ip: Option<Box<str>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct RawServiceStatus {
-    load_balancer: Option<RawLoadBalancer>,
-}
-
-#[derive(Deserialize)]
-struct RawLoadBalancer {
-    ingress: Option<Vec<RawIngress>>,
-}
-
-#[derive(Deserialize)]
-struct RawIngress {
-    ip: Option<Box<str>>,
-    hostname: Option<Box<str>>,
 }
 
 impl From<RawService> for ServiceView {
@@ -300,15 +277,6 @@ impl From<RawService> for ServiceView {
         Self {
             metadata: raw.metadata,
             service_type: raw.spec.service_type,
-            cluster_ip: raw.spec.cluster_ip,
-            ingress: raw
-                .status
-                .load_balancer
-                .and_then(|balancer| balancer.ingress)
-                .into_iter()
-                .flatten()
-                .filter_map(|ingress| ingress.ip.or(ingress.hostname))
-                .collect(),
         }
     }
 }
@@ -319,40 +287,7 @@ impl View for ServiceView {
         &self.metadata
     }
     fn bytes(&self) -> usize {
-        self.metadata.bytes()
-            + weight::text(self.service_type.as_deref())
-            + weight::text(self.cluster_ip.as_deref())
-            + weight::slice(&self.ingress)
-            + self.ingress.iter().map(|text| weight::text(Some(text))).sum::<usize>()
-    }
-}
-
-// === PodDisruptionBudget ===
-
-/// A PodDisruptionBudget.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-pub struct PdbView {
-    /// Metadata.
-    pub metadata: Meta,
-    /// Its status.
-    #[serde(default, deserialize_with = "or_default")]
-    pub status: PdbStatus,
-}
-
-/// Status of a PodDisruptionBudget.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct PdbStatus {
-    /// Evictions that would be granted now.
-    pub disruptions_allowed: i32,
-    /// Healthy pods.
-    pub current_healthy: i32,
-}
-
-impl View for PdbView {
-    const KIND: Kind = Kind::PodDisruptionBudget;
-    fn meta(&self) -> &Meta {
-        &self.metadata
+        self.metadata.bytes() + weight::text(self.service_type.as_deref())
     }
 }
 
@@ -368,12 +303,6 @@ pub struct PvcView {
     pub phase: Option<Box<str>>,
     /// Quantity asked for.
     pub requested: Option<Box<str>>,
-    /// Quantity that it has.
-    pub actual: Option<Box<str>>,
-    /// Storage class.
-    pub storage_class: Option<Box<str>>,
-    /// The volume that it is bound to.
-    pub volume: Option<Box<str>>,
 }
 
 #[derive(Deserialize)]
@@ -389,18 +318,14 @@ struct RawPvc {
 #[serde(default)]
 struct RawPvcStatus {
     phase: Option<Box<str>>,
-    capacity: Option<RawStorage>,
 }
 
 impl From<RawPvc> for PvcView {
-    fn from(mut raw: RawPvc) -> Self {
+    fn from(raw: RawPvc) -> Self {
         Self {
             metadata: raw.metadata,
             phase: raw.status.phase,
             requested: raw.spec.requested(),
-            actual: raw.status.capacity.and_then(|capacity| capacity.storage),
-            storage_class: raw.spec.storage_class_name,
-            volume: raw.spec.volume_name,
         }
     }
 }
@@ -411,16 +336,11 @@ impl View for PvcView {
         &self.metadata
     }
     fn bytes(&self) -> usize {
-        self.metadata.bytes()
-            + weight::text(self.phase.as_deref())
-            + weight::text(self.requested.as_deref())
-            + weight::text(self.actual.as_deref())
-            + weight::text(self.storage_class.as_deref())
-            + weight::text(self.volume.as_deref())
+        self.metadata.bytes() + weight::text(self.phase.as_deref()) + weight::text(self.requested.as_deref())
     }
 }
 
-// === Job and CronJob ===
+// === Job ===
 
 /// A Job.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -430,10 +350,6 @@ pub struct JobView {
     pub metadata: Meta,
     /// Whether it rests until somebody lets it go.
     pub suspended: bool,
-    /// Pods that run.
-    pub active: i32,
-    /// Pods that succeeded.
-    pub succeeded: i32,
     /// Pods that failed.
     pub failed: i32,
     /// When it began.
@@ -466,8 +382,6 @@ struct RawJobSpec {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawJobStatus {
-    active: Option<i32>,
-    succeeded: Option<i32>,
     failed: Option<i32>,
     start_time: Option<Timestamp>,
     completion_time: Option<Timestamp>,
@@ -502,8 +416,6 @@ impl From<RawJob> for JobView {
         Self {
             metadata: raw.metadata,
             suspended: raw.spec.suspend.unwrap_or(false),
-            active: raw.status.active.unwrap_or(0),
-            succeeded: raw.status.succeeded.unwrap_or(0),
             failed: raw.status.failed.unwrap_or(0),
             started: raw.status.start_time,
             finished: raw
@@ -530,52 +442,5 @@ impl View for JobView {
     }
     fn bytes(&self) -> usize {
         self.metadata.bytes() + weight::text(self.failure.as_deref())
-    }
-}
-
-/// A CronJob.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-pub struct CronJobView {
-    /// Metadata.
-    pub metadata: Meta,
-    /// What we asked for.
-    #[serde(default, deserialize_with = "or_default")]
-    pub spec: CronJobSpec,
-    /// What came of it.
-    #[serde(default, deserialize_with = "or_default")]
-    pub status: CronJobStatus,
-}
-
-/// Of the spec of a CronJob.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct CronJobSpec {
-    /// Cron expression.
-    pub schedule: Option<Box<str>>,
-    /// Time zone.
-    pub time_zone: Option<Box<str>>,
-    /// Whether it rests.
-    pub suspend: Option<bool>,
-}
-
-/// Of the status of a CronJob.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct CronJobStatus {
-    /// Last time a Job was started.
-    pub last_schedule_time: Option<Timestamp>,
-    /// Last time a Job succeeded.
-    pub last_successful_time: Option<Timestamp>,
-}
-
-impl View for CronJobView {
-    const KIND: Kind = Kind::CronJob;
-    fn meta(&self) -> &Meta {
-        &self.metadata
-    }
-    fn bytes(&self) -> usize {
-        self.metadata.bytes()
-            + weight::text(self.spec.schedule.as_deref())
-            + weight::text(self.spec.time_zone.as_deref())
     }
 }

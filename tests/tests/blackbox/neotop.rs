@@ -154,6 +154,11 @@ async fn a_switch_under_load_shows_its_forecast_runs_shows_its_outcome_and_is_ta
     scene.wait_ready(CLUSTER, "graph").await;
 }
 
+/// The name in the row of the cursor.
+fn chosen(line: &str) -> Option<&str> {
+    line.split_once(" > ")?.1.split_whitespace().next()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn the_change_of_one_kind_is_forecast_and_made_alone() {
     let scene = Scene::start(HASTY).await;
@@ -169,9 +174,10 @@ async fn the_change_of_one_kind_is_forecast_and_made_alone() {
         if screen.shows(" > pods ") {
             break;
         }
-        let before = screen.line_with(" > ");
+        let before = screen.line_with(" > ").as_deref().and_then(chosen).map(str::to_owned);
         screen.press("j");
-        screen.wait_for_line(" > ", |line| Some(line) != before.as_deref());
+        // The figures behind the name change by themselves.
+        screen.wait_for_line(" > ", |line| chosen(line) != before.as_deref());
     }
     screen.press("s");
     screen.wait_for("Strategy switcher of pods");
