@@ -325,7 +325,7 @@ pub struct SwitchOutcome {
     pub after: Span,
     /// Cacheable reads since the swap; below 100 nothing is compared.
     pub reads: u64,
-    /// The quantities.
+    /// The quantities since the swap; the 99th percentile only once five minutes have passed.
     pub measured: Measured,
     /// Of those that were forecast: |forecast − measured| ÷ measured, or the difference where that is a ratio.
     pub errors: Vec<QuantityError>,

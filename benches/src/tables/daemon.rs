@@ -242,7 +242,7 @@ impl Daemon {
             }
             let late = format!("nothing came of {id} within {} s", patience.as_secs());
             anyhow::ensure!(Instant::now() < until, late);
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 

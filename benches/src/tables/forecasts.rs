@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use neo4j_operator_shared::{
     Strategy,
     switch::{Forecast, Quantity, SwitchOutcome},
@@ -54,15 +55,17 @@ pub async fn measure(state: &State<'_>, maker: &Maker, after: Duration) -> anyho
         let mut all = Vec::new();
         for (from, to) in walk.iter().copied().zip(walk.iter().copied().skip(1)) {
             let operation = daemon.switch(to).await?;
-            let record = daemon.outcome(&operation.id, after + LATE).await?;
-            let outcome = record.outcomes.into_iter().next();
-            let came = record.operation.forecast.zip(outcome).map(|(forecast, outcome)| Came {
+            // Whoever asks makes the operator look at the server: not before there is something to ask for.
+            tokio::time::sleep(after).await;
+            let record = daemon.outcome(&operation.id, LATE).await?;
+            let both = record.operation.forecast.zip(record.outcomes.into_iter().next());
+            let (forecast, outcome) = both.with_context(|| format!("{from} -> {to} had no forecast"))?;
+            all.push(Came {
                 from,
                 to,
                 forecast,
                 outcome,
             });
-            all.extend(came);
         }
         anyhow::Ok(all)
     };

@@ -30,7 +30,7 @@ const DWELL: Duration = Duration::from_secs(600);
 const BARRED: Duration = Duration::from_secs(3600);
 const MOST_DOUBLINGS: u32 = 6;
 /// Reads of a kind, and mean error of past forecasts, without and above which nothing is changed.
-const READS: u64 = 500;
+pub(super) const READS: u64 = 500;
 const ERROR: f64 = 0.25;
 /// The level of memory at which kinds are stepped down at once, and from which none takes more.
 const PROTECT: u8 = 3;
@@ -232,7 +232,7 @@ pub(super) fn best(input: &Input, kind: Kind) -> Strategy {
     let Some(kind) = input.kinds.iter().find(|known| known.kind == kind) else {
         return Strategy::Selective;
     };
-    if kind.primary() || kind.observed.reads() < READS {
+    if kind.primary() || kind.observed.reads() < input.process.needed {
         return kind.running;
     }
     verdict(&weights(input, kind), kind.running).map_or(kind.running, |(strategy, _)| strategy)
@@ -358,9 +358,10 @@ fn wish(situation: &Situation<'_>, state: &mut State, kind: &KindInput, now: Ins
         state.forget(kind.kind);
         return stays(format!("during {what} nothing is changed"));
     }
-    if reads < READS {
+    let needed = input.process.needed;
+    if reads < needed {
         state.forget(kind.kind);
-        return stays(format!("{reads} reads were seen, {READS} are needed"));
+        return stays(format!("{reads} reads were seen, {needed} are needed"));
     }
     if let Some(error) = input.process.past_error.filter(|error| *error > ERROR) {
         state.forget(kind.kind);

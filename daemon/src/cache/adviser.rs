@@ -35,11 +35,14 @@ use crate::kube::scope::Scope;
 const LOOK: Duration = Duration::from_secs(30);
 /// How often at most it is looked whether a change can be compared with its forecast.
 const SHORTEST_LOOK: Duration = Duration::from_secs(1);
-/// Reads of so much time are looked at: of the shortest that has enough of them, else of all that is known.
-const WINDOWS: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(1800)];
+/// What somebody asks for rests on the reads of the last minutes, where they are enough.
+const RECENT: Duration = Duration::from_secs(300);
+/// What `adaptive` decides rests on those of so much time; both on all that is known where they are too few.
+const WINDOW: Duration = Duration::from_secs(1800);
 const LONG_WINDOW: Duration = Duration::from_secs(6 * 3600);
 const ENOUGH: u64 = 500;
-/// What is read within so long after the start, when everything is looked at once, is no sample of what comes.
+/// What is read within so long after the start, when everything is looked at once, is no sample of what comes: the
+/// last minutes are taken without it. Over longer times it weighs little.
 const FLOOD: Duration = Duration::from_secs(30);
 /// After the start nothing is changed for a while: what is read then is not what is read later.
 const SETTLING: Duration = Duration::from_secs(300);
@@ -104,7 +107,7 @@ impl Adviser {
 
     /// What a change would bring, and which kinds it would touch.
     pub(super) async fn dry_run(&self, request: &SwitchRequest) -> DryRun {
-        let input = self.input().await;
+        let input = self.input(self.recent()).await;
         let policy = self.switcher.policy().after(request);
         let changes = policy.map(|policy| self.switcher.changes(&policy)).unwrap_or_default();
         DryRun {
@@ -133,7 +136,7 @@ impl Adviser {
     /// Answer of `GET /v1/cache/strategies`: what a change of these kinds would bring, or of all without a strategy
     /// of their own.
     pub(super) async fn strategies(&self, of: Option<Vec<Kind>>) -> Strategies {
-        let input = self.input().await;
+        let input = self.input(self.recent()).await;
         let observed = input.kinds.iter().map(|kind| kind.observed.span).max();
         let choices = self.state().choices.iter().rev().cloned().collect();
         let (record, errors) = self.switcher.record();
@@ -182,13 +185,12 @@ impl Adviser {
     // === input ===
 
     /// Everything that forecasts rest on; takes two seconds at most, where the server has to be asked.
-    async fn input(&self) -> Input {
+    async fn input(&self, (window, needed): (Duration, u64)) -> Input {
         let scope = self.scope.watched();
         let looks = self.sources.iter().filter(|(kind, _)| !Kind::PRIMARY.contains(kind));
         let looks = looks.map(|(kind, _)| self.probes.look(&self.client, *kind, &scope));
         let seen = join_all(looks).await;
         let rtts: Vec<f64> = seen.iter().filter_map(|seen| seen.rtt).collect();
-        let window = self.window();
         let policy = self.switcher.policy();
         let kinds = self.sources.iter().map(|(kind, source)| {
             let mut input = source.observed(window);
@@ -217,22 +219,35 @@ impl Adviser {
                 workers: self.workers,
                 budget: self.budget.map(|budget| budget as f64),
                 past_error: self.switcher.mean_error(),
+                needed,
             },
         }
     }
 
-    /// The time whose reads stand for those to come.
-    fn window(&self) -> Duration {
-        let reads = |window: &Duration| -> u64 {
-            let counts = self.sources.iter().map(|(_, source)| source.counts().observed(*window));
-            counts.map(|observed| observed.reads()).sum()
+    /// The time whose reads stand for those to come, and how many of one kind `adaptive` needs of it.
+    fn recent(&self) -> (Duration, u64) {
+        let calm = RECENT.min(self.started.elapsed().saturating_sub(FLOOD));
+        if calm.is_zero() || self.reads(calm) < ENOUGH {
+            return self.long();
+        }
+        // As many as make what it needs in its own, longer time.
+        let part = RECENT.as_secs_f64() / WINDOW.as_secs_f64();
+        (calm, (adaptive::READS as f64 * part) as u64)
+    }
+
+    /// The same for what `adaptive` decides, which is not to follow each turn of the load.
+    fn long(&self) -> (Duration, u64) {
+        let window = if self.reads(WINDOW) >= ENOUGH {
+            WINDOW
+        } else {
+            LONG_WINDOW
         };
-        let calm = self.started.elapsed().saturating_sub(FLOOD);
-        let windows = WINDOWS.into_iter().map(|window| window.min(calm));
-        windows
-            .filter(|window| !window.is_zero())
-            .find(|window| reads(window) >= ENOUGH)
-            .unwrap_or(LONG_WINDOW)
+        (window, adaptive::READS)
+    }
+
+    fn reads(&self, window: Duration) -> u64 {
+        let counts = self.sources.iter().map(|(_, source)| source.counts().observed(window));
+        counts.map(|observed| observed.reads()).sum()
     }
 
     /// Notes how many requests were sent so far; only the task does, so that what is kept has a bound.
@@ -249,7 +264,12 @@ impl Adviser {
     fn api_rate(&self, span: Duration) -> Option<f64> {
         let (now, sent) = (Instant::now(), self.observer.requests());
         let state = self.state();
-        let within = |(at, _): &&(Instant, u64)| now.saturating_duration_since(*at) <= span.max(2 * LOOK);
+        // What was asked for in the flood is in no window of reads that leaves it out.
+        let flood = self.started + FLOOD;
+        let calm = now.saturating_duration_since(flood) >= LOOK;
+        let within = |(at, _): &&(Instant, u64)| {
+            now.saturating_duration_since(*at) <= span.max(2 * LOOK) && (!calm || *at >= flood)
+        };
         // A process that has just begun counts from its start.
         let (at, before) = state.requests.iter().find(within).copied().unwrap_or((self.started, 0));
         let seconds = now.saturating_duration_since(at).as_secs_f64();
@@ -291,7 +311,7 @@ impl Adviser {
         if !kinds.any(|(kind, _)| policy.set(*kind).0 == Strategy::Adaptive) {
             return;
         }
-        let input = self.input().await;
+        let input = self.input(self.long()).await;
         let situation = Situation {
             input: &input,
             unsettled: (self.started.elapsed() < SETTLING).then_some("the start"),

@@ -17,7 +17,7 @@ const KEPT: usize = 256;
 /// times as long.
 pub(super) const AFTER: Duration = Duration::from_secs(300);
 /// An outcome of so many reads or fewer says nothing.
-const READS: u64 = 100;
+pub(super) const READS: u64 = 100;
 /// Percentiles are of so long: sooner after a change they are of what was before it too.
 const PERCENTILES: Duration = Duration::from_secs(300);
 /// The least that a measured value counts for as a divisor: half a request per minute more or less is no
@@ -119,8 +119,9 @@ impl Record {
             .any(|watched| watched.due(self.after, now).is_some())
     }
 
-    /// Takes the outcome that is due, if one is, and tells the id of its change. `measured` is what is now; what is
-    /// counted over some time is of the time since the swap instead, so that nothing from before it is in it.
+    /// Takes the outcome that is due, if one is, and tells the id of its change. `measured` is what is now. Hits
+    /// and requests are those since the swap instead, and a percentile is left out as long as it may be of earlier
+    /// passes: nothing from before the swap is compared.
     pub(super) fn observe(
         &mut self,
         measured: &Measured,

@@ -252,6 +252,7 @@ impl<V: View> AnySource for Source<V> {
         let watches = backing.feeds.len() as u64;
         KindInput {
             form: form_of::<V>(backing.keep),
+            projected: form_of::<V>(Keep::Selected),
             selected,
             total: (backing.keep == Keep::All && backing.is_synced()).then_some(objects),
             bytes: Bytes {

@@ -33,9 +33,6 @@ use super::{
     source::AnySource,
 };
 
-/// With fewer reads since a change, their rate of hits is no reason to go back.
-const FEW: u64 = 20;
-
 /// Why a change is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -531,7 +528,7 @@ impl Switcher {
     fn look_back(self: &Arc<Self>, change: Change, swapped: Counted) {
         let over_budget = self.observer.room() == Some(0);
         let since = self.counted().since(swapped);
-        let rate = since.hit_rate().filter(|_| since.reads >= FEW);
+        let rate = since.hit_rate().filter(|_| since.reads > record::READS);
         let broken = broken(change.measured.hit_rate, rate, over_budget);
         let mut state = self.state();
         let Some((mut operation, _)) = state.watching.take_if(|(known, _)| known.id == change.id) else {

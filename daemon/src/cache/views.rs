@@ -58,15 +58,12 @@ metadata_views! {
     SecretMeta = Secret;
     /// A ServiceAccount.
     ServiceAccountView = ServiceAccount;
+    /// A Service, compared as a ConfigMap is.
+    ServiceView = Service;
     /// A PodDisruptionBudget, compared as a ConfigMap is; what it allows is for others to read.
     PdbView = PodDisruptionBudget;
     /// A CronJob, compared as a ConfigMap is; what came of its runs is read from their Jobs.
     CronJobView = CronJob;
-}
-
-/// Reads an absent or null field as the default.
-fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 // === StatefulSet ===
@@ -79,20 +76,8 @@ pub struct StatefulSetView {
     pub metadata: Meta,
     /// Pods asked for.
     pub replicas: i32,
-    /// Ordinals below this keep their revision.
-    pub partition: i32,
-    /// Image of the first container.
-    pub image: Option<Box<str>>,
-    /// Storage that each claim template asks for, with the template's name.
-    pub storage: Box<[(Box<str>, Box<str>)]>,
-    /// Generation that the status speaks of.
-    pub observed_generation: Option<i64>,
-    /// Pods that exist.
-    pub current: i32,
     /// Pods that are ready.
     pub ready: i32,
-    /// Pods of the newest revision.
-    pub updated: i32,
     /// Revision of the pods below the partition.
     pub current_revision: Option<Box<str>>,
     /// The newest revision.
@@ -112,81 +97,12 @@ struct RawStatefulSet {
 #[serde(rename_all = "camelCase", default)]
 struct RawStatefulSetSpec {
     replicas: Option<i32>,
-    update_strategy: Option<RawStrategy>,
-    template: RawTemplate,
-    volume_claim_templates: Option<Vec<RawClaim>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawStrategy {
-    rolling_update: Option<RawRolling>,
-}
-
-#[derive(Deserialize)]
-struct RawRolling {
-    partition: Option<i32>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RawTemplate {
-    spec: RawTemplateSpec,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RawTemplateSpec {
-    containers: Vec<RawContainer>,
-}
-
-#[derive(Deserialize)]
-struct RawContainer {
-    image: Option<Box<str>>,
-}
-
-#[derive(Deserialize)]
-struct RawClaim {
-    metadata: RawName,
-    #[serde(default)]
-    spec: RawClaimSpec,
-}
-
-#[derive(Deserialize)]
-struct RawName {
-    #[serde(default)]
-    name: Box<str>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RawClaimSpec {
-    resources: Option<RawResources>,
-}
-
-#[derive(Deserialize)]
-struct RawResources {
-    requests: Option<RawStorage>,
-}
-
-#[derive(Deserialize)]
-struct RawStorage {
-    storage: Option<Box<str>>,
-}
-
-impl RawClaimSpec {
-    fn requested(self) -> Option<Box<str>> {
-        self.resources?.requests?.storage
-    }
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawStatefulSetStatus {
-    observed_generation: Option<i64>,
-    replicas: i32,
     ready_replicas: i32,
-    updated_replicas: i32,
     current_revision: Option<Box<str>>,
     update_revision: Option<Box<str>>,
 }
@@ -197,30 +113,7 @@ impl From<RawStatefulSet> for StatefulSetView {
             metadata: raw.metadata,
             // Absent means one, as the server defaults it.
             replicas: raw.spec.replicas.unwrap_or(1),
-            partition: raw
-                .spec
-                .update_strategy
-                .and_then(|strategy| strategy.rolling_update?.partition)
-                .unwrap_or(0),
-            image: raw
-                .spec
-                .template
-                .spec
-                .containers
-                .into_iter()
-                .next()
-                .and_then(|container| container.image),
-            storage: raw
-                .spec
-                .volume_claim_templates
-                .into_iter()
-                .flatten()
-                .filter_map(|claim| Some((claim.metadata.name, claim.spec.requested()?)))
-                .collect(),
-            observed_generation: raw.status.observed_generation,
-            current: raw.status.replicas,
             ready: raw.status.ready_replicas,
-            updated: raw.status.updated_replicas,
             current_revision: raw.status.current_revision,
             update_revision: raw.status.update_revision,
         }
@@ -234,60 +127,8 @@ impl View for StatefulSetView {
     }
     fn bytes(&self) -> usize {
         self.metadata.bytes()
-            + weight::text(self.image.as_deref())
-            + weight::slice(&self.storage)
-            + self
-                .storage
-                .iter()
-                .map(|(name, size)| weight::text(Some(name)) + weight::text(Some(size)))
-                .sum::<usize>()
             + weight::text(self.current_revision.as_deref())
             + weight::text(self.update_revision.as_deref())
-    }
-}
-
-// === Service ===
-
-/// A Service.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(from = "RawService")]
-pub struct ServiceView {
-    /// Metadata.
-    pub metadata: Meta,
-    /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
-    pub service_type: Option<Box<str>>,
-}
-
-#[derive(Deserialize)]
-struct RawService {
-    metadata: Meta,
-    #[serde(default, deserialize_with = "or_default")]
-    spec: RawServiceSpec,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RawServiceSpec {
-    #[serde(rename = "type")]
-    service_type: Option<Box<str>>,
-}
-
-impl From<RawService> for ServiceView {
-    fn from(raw: RawService) -> Self {
-        Self {
-            metadata: raw.metadata,
-            service_type: raw.spec.service_type,
-        }
-    }
-}
-
-impl View for ServiceView {
-    const KIND: Kind = Kind::Service;
-    fn meta(&self) -> &Meta {
-        &self.metadata
-    }
-    fn bytes(&self) -> usize {
-        self.metadata.bytes() + weight::text(self.service_type.as_deref())
     }
 }
 
@@ -301,15 +142,11 @@ pub struct PvcView {
     pub metadata: Meta,
     /// `Pending`, `Bound` or `Lost`.
     pub phase: Option<Box<str>>,
-    /// Quantity asked for.
-    pub requested: Option<Box<str>>,
 }
 
 #[derive(Deserialize)]
 struct RawPvc {
     metadata: Meta,
-    #[serde(default)]
-    spec: RawClaimSpec,
     #[serde(default)]
     status: RawPvcStatus,
 }
@@ -325,7 +162,6 @@ impl From<RawPvc> for PvcView {
         Self {
             metadata: raw.metadata,
             phase: raw.status.phase,
-            requested: raw.spec.requested(),
         }
     }
 }
@@ -336,7 +172,7 @@ impl View for PvcView {
         &self.metadata
     }
     fn bytes(&self) -> usize {
-        self.metadata.bytes() + weight::text(self.phase.as_deref()) + weight::text(self.requested.as_deref())
+        self.metadata.bytes() + weight::text(self.phase.as_deref())
     }
 }
 

@@ -366,6 +366,7 @@ async fn one_watch<T: Watched>(client: &Client, status: &WatchStatus, sink: &mut
             }
             Some(Ok(watcher::Event::InitDone)) => {
                 list = None;
+                trouble.listed();
                 sink.complete();
                 status.live();
             }
@@ -384,7 +385,7 @@ async fn one_watch<T: Watched>(client: &Client, status: &WatchStatus, sink: &mut
                 status.degraded(cause.reason(&error), matches!(cause, Cause::Forbidden | Cause::Missing));
                 let pause = match cause {
                     Cause::Forbidden => trouble.spread(FORBIDDEN),
-                    Cause::Gone => trouble.relist(),
+                    Cause::Gone if list.is_none() => trouble.relist(),
                     _ => trouble.pause(),
                 };
                 tracing::warn!(kind = %subject.kind, pause = ?pause, "watch: {error}");
@@ -429,7 +430,7 @@ struct Trouble {
     step: u32,
     last: Option<Instant>,
     recent: VecDeque<Instant>,
-    /// When it was last begun anew with a list without a pause.
+    /// When a list that was begun without a pause began, or ended.
     relisted: Option<Instant>,
     seed: RandomState,
 }
@@ -457,18 +458,24 @@ impl Trouble {
         self.spread(pause.min(BACKOFF.1))
     }
 
-    /// Notes that the resourceVersion is too old. The server answers, and has said what helps: a new list at once,
-    /// unless the last one that was begun so is less than the longest pause ago.
+    /// Notes that the resourceVersion of a complete list is too old. The server answers, and has said what helps: a
+    /// new list at once, also where the circuit is open (W11). A server that says so again before it was [`CALM`] for
+    /// a while is given the usual pauses.
     fn relist(&mut self) -> Duration {
         let (now, pause) = (Instant::now(), self.pause());
         let again = self
             .relisted
-            .is_some_and(|last| now.saturating_duration_since(last) < BACKOFF.1);
+            .is_some_and(|last| now.saturating_duration_since(last) < CALM);
         if again {
             return pause;
         }
         self.relisted = Some(now);
         Duration::ZERO
+    }
+
+    /// Notes that a list is complete, however long it took.
+    fn listed(&mut self) {
+        self.relisted = self.relisted.map(|_| Instant::now());
     }
 
     /// `period` ± 10 %.

@@ -56,7 +56,7 @@ impl Field {
             watches.all(|watch| watch.state == WatchState::Live) && self.truth.borrow().lost().is_empty()
         };
         // A watch that failed often pauses for 30 s and a tenth more; and once again, if it is told then that what it
-        // had seen last is too old to go on from.
+        // had seen last is too old to go on from, and was told so not long before.
         let _ = tokio::time::timeout(Duration::from_secs(90), async {
             while !well() {
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -204,8 +204,8 @@ async fn when_to_try_again_is_said_once() {
     for (detail, line) in [
         ("too soon", "reclaim refused (429): too soon; try again in 7 s"),
         (
-            "too soon; ask again in 6.9 s",
-            "reclaim refused (429): too soon; ask again in 6.9 s",
+            "too soon; try again in 6.9 s",
+            "reclaim refused (429): too soon; try again in 6.9 s",
         ),
     ] {
         let mut app = ready(Page::Memory);

@@ -32,6 +32,8 @@ pub(in crate::cache) struct KindInput {
     pub form: Form,
     /// Whether no strategy keeps more than metadata (Secrets).
     pub metadata_only: bool,
+    /// What is kept where no more is kept than reads need: a projection, or metadata where that is enough.
+    pub projected: Form,
     /// Objects that the selector selects.
     pub selected: u64,
     /// Objects in scope, if somebody looked.
@@ -89,6 +91,8 @@ pub(in crate::cache) struct ProcessInput {
     pub budget: Option<f64>,
     /// Mean error of past forecasts, 0..; `None` if there is none to compare.
     pub past_error: Option<f64>,
+    /// Reads of a kind below which `adaptive` leaves it as it is.
+    pub needed: u64,
 }
 
 /// A reconcile that ran.
@@ -123,6 +127,11 @@ impl KindInput {
             pinned: false,
             form: Form::None,
             metadata_only: kind == Kind::Secret,
+            projected: if kind == Kind::Secret {
+                Form::Metadata
+            } else {
+                Form::Projection
+            },
             selected: 0,
             total: None,
             wire: None,

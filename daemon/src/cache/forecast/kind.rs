@@ -80,8 +80,8 @@ fn kept(kind: &KindInput, strategy: Strategy) -> Kept {
 fn form(kind: &KindInput, kept: Kept) -> Form {
     match kept {
         Kept::Full => Form::Full,
-        Kept::Projection if !kind.metadata_only => Form::Projection,
-        Kept::Projection | Kept::Key => Form::Metadata,
+        Kept::Projection => kind.projected,
+        Kept::Key => Form::Metadata,
     }
 }
 

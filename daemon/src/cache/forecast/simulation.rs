@@ -252,6 +252,7 @@ fn seen(world: &World, strategy: Strategy, hour: &Hour, counts: &[Counts], dice:
             api_rate: Some(hour.requests as f64 / HOUR as f64),
             page: PAGE,
             workers: 2,
+            needed: adaptive::READS,
             ..ProcessInput::default()
         },
     }

@@ -57,6 +57,7 @@ pub(in crate::cache) fn input(kinds: Vec<KindInput>) -> Input {
             list_rtt: Some(0.01),
             decode_rate: Some(100e6),
             workers: 2,
+            needed: adaptive::READS,
             ..ProcessInput::default()
         },
         kinds,

@@ -9,6 +9,7 @@ use neo4j_operator_shared::{
 };
 
 use super::{switching::World, *};
+use crate::cache::ServiceView;
 
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_counts_what_is_not_kept_and_changes_nothing() {
@@ -93,9 +94,14 @@ async fn what_a_change_brought_is_compared_with_its_forecast() {
 #[tokio::test(start_paused = true)]
 async fn adaptive_keeps_all_of_a_kind_whose_foreign_objects_are_read_much() {
     let world = World::new(Strategy::Adaptive).await;
+    let ours = Select::Labels(vec![("app.kubernetes.io/managed-by".into(), "neo4j-operator".into())]);
     for minute in 0..40 {
+        // Together enough for a forecast of the last minutes; each kind by itself only over half an hour.
         for _ in 0..60 {
             world.get("foreign").await;
+            let requests = Requests::default();
+            let services = world.router.list::<ServiceView>("default", &ours, &requests);
+            services.await.unwrap();
         }
         tokio::time::sleep(Duration::from_secs(60)).await;
         if world.row().form == Form::Full {

@@ -308,7 +308,7 @@ async fn a_broken_goal_brings_the_old_strategy_back_if_asked_to() {
         world.router.snapshot().operation.unwrap().state,
         OperationState::Watching
     );
-    for _ in 0..40 {
+    for _ in 0..150 {
         world.get("own").await;
     }
     tokio::time::sleep(Duration::from_secs(60)).await;

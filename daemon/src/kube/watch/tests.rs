@@ -119,8 +119,40 @@ async fn a_server_that_says_410_again_and_again_is_not_asked_for_lists_without_a
     for _ in 0..10 {
         watch.until("complete").await;
     }
-    // The pauses grow from 1.6 s to thirty, each more or less by a tenth; one list in thirty seconds comes without.
+    // The pauses grow from 1.6 s to thirty, each more or less by a tenth; only the first list comes without.
     assert!(began.elapsed() > Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_refused_as_too_old_is_begun_anew_after_a_pause() {
+    let mut watch = run(script(vec![error(410), error(410), list(9, &[object("a", 1)])]));
+    let began = Instant::now();
+    watch.until("complete").await;
+    assert!(
+        began.elapsed() > Duration::from_millis(700 + 1_400),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_long_a_list_takes_the_next_one_waits_and_a_calm_watch_does_not() {
+    let mut trouble = Trouble::default();
+    assert_eq!(trouble.relist(), Duration::ZERO);
+    tokio::time::sleep(CALM + CALM).await;
+    trouble.listed();
+    assert!(trouble.relist() > Duration::ZERO, "the list has only just ended");
+    tokio::time::sleep(CALM).await;
+    assert_eq!(trouble.relist(), Duration::ZERO);
+    for _ in 0..CIRCUIT.0 {
+        trouble.pause();
+    }
+    tokio::time::sleep(CALM).await;
+    assert_eq!(
+        trouble.relist(),
+        Duration::ZERO,
+        "a server that was away for long is back"
+    );
 }
 
 #[tokio::test(start_paused = true)]
