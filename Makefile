@@ -77,14 +77,14 @@ bench-dashboard: toolchain ## Measure what neotop promises to cost (four minutes
 	$(CARGO) bench -p neotop --bench promises -- $(ARGUMENTS)
 
 .PHONY: bench-compare
-bench-compare: toolchain ## Measure our operator, and that of OPERATOR='command ...', on a real control plane (needs Go; an optimised build takes ten minutes)
+bench-compare: toolchain ## Measure our operator, and that of OPERATOR='command ...', on a real control plane (needs Go; the optimised build takes up to 20 minutes)
 	$(CARGO) build --release -p neo4j-operator
 	$(CARGO) build --workspace --bins
 	@CONTROLPLANE=$$(tests/controlplane/multicall/build.sh) && export CONTROLPLANE && \
 	exec $(BIN)/compare --own $(TARGET_DIR)/release/neo4j-operator $(ARGUMENTS)
 
 .PHONY: bench-tables
-bench-tables: toolchain ## Tables of what each cache strategy costs, and what changing it does, on a real control plane (needs Go; an optimised build takes ten minutes)
+bench-tables: toolchain ## Tables of what each cache strategy costs, and what changing it does, on a real control plane (needs Go; the optimised build takes up to 20 minutes)
 	$(CARGO) build --release -p neo4j-operator
 	$(CARGO) build --workspace --bins
 	@CONTROLPLANE=$$(tests/controlplane/multicall/build.sh) && export CONTROLPLANE && \

@@ -119,6 +119,13 @@ pub struct Reads {
     pub bypass: u64,
 }
 
+impl Reads {
+    /// Those that a cache could answer.
+    pub const fn cacheable(&self) -> u64 {
+        self.hit + self.miss + self.fallback
+    }
+}
+
 /// Why a read that a cache could have answered went to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

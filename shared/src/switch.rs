@@ -175,7 +175,8 @@ pub struct SwitchRequest {
     /// Only say what would come of it.
     #[serde(default)]
     pub dry_run: bool,
-    /// Go back after this time if a goal is broken that was met before.
+    /// Go back after this time if a goal is broken that was met before: memory, or the hit rate of more than 100 reads
+    /// since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_after: Option<Span>,
 }

@@ -98,7 +98,5 @@ pub async fn measure(
 /// Hits and cacheable reads since the start.
 fn reads(cache: &Cache) -> (u64, u64) {
     let kinds = cache.kinds.iter().map(|kind| kind.reads);
-    kinds.fold((0, 0), |(hits, all), reads| {
-        (hits + reads.hit, all + reads.hit + reads.miss + reads.fallback)
-    })
+    kinds.fold((0, 0), |(hits, all), reads| (hits + reads.hit, all + reads.cacheable()))
 }

@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CacheObserver,
     adaptive::{self, Move, Situation},
-    counts::Op,
-    forecast::{self, Input, ProcessInput, ReadsOf, Recorded, probe::Probes},
+    counts::{Op, RECENT},
+    forecast::{self, ENOUGH, Input, ProcessInput, ReadsOf, Recorded, probe::Probes},
     source::AnySource,
     switch::Switcher,
 };
@@ -35,12 +35,10 @@ use crate::kube::scope::Scope;
 const LOOK: Duration = Duration::from_secs(30);
 /// How often at most it is looked whether a change can be compared with its forecast.
 const SHORTEST_LOOK: Duration = Duration::from_secs(1);
-/// What somebody asks for rests on the reads of the last minutes, where they are enough.
-const RECENT: Duration = Duration::from_secs(300);
-/// What `adaptive` decides rests on those of so much time; both on all that is known where they are too few.
+/// What `adaptive` decides rests on the reads of so much time, what somebody asks for on those of the last minutes
+/// ([`RECENT`]); both on all that is known where they are too few.
 const WINDOW: Duration = Duration::from_secs(1800);
 const LONG_WINDOW: Duration = Duration::from_secs(6 * 3600);
-const ENOUGH: u64 = 500;
 /// What is read within so long after the start, when everything is looked at once, is no sample of what comes: the
 /// last minutes are taken without it. Over longer times it weighs little.
 const FLOOD: Duration = Duration::from_secs(30);
@@ -63,6 +61,15 @@ pub(super) struct Adviser {
     started: Instant,
     probes: Probes,
     state: Mutex<State>,
+}
+
+/// The reads that stand for those to come.
+#[derive(Clone, Copy)]
+struct Sample {
+    /// Those of so much time.
+    window: Duration,
+    /// Without so many of a kind `adaptive` leaves it as it is.
+    needed: u64,
 }
 
 #[derive(Default)]
@@ -185,7 +192,7 @@ impl Adviser {
     // === input ===
 
     /// Everything that forecasts rest on; takes two seconds at most, where the server has to be asked.
-    async fn input(&self, (window, needed): (Duration, u64)) -> Input {
+    async fn input(&self, sample: Sample) -> Input {
         let scope = self.scope.watched();
         let looks = self.sources.iter().filter(|(kind, _)| !Kind::PRIMARY.contains(kind));
         let looks = looks.map(|(kind, _)| self.probes.look(&self.client, *kind, &scope));
@@ -193,7 +200,7 @@ impl Adviser {
         let rtts: Vec<f64> = seen.iter().filter_map(|seen| seen.rtt).collect();
         let policy = self.switcher.policy();
         let kinds = self.sources.iter().map(|(kind, source)| {
-            let mut input = source.observed(window);
+            let mut input = source.observed(sample.window);
             (input.strategy, input.pinned) = policy.set(*kind);
             input.running = policy.runs(*kind);
             let seen = self.probes.known(*kind);
@@ -219,30 +226,36 @@ impl Adviser {
                 workers: self.workers,
                 budget: self.budget.map(|budget| budget as f64),
                 past_error: self.switcher.mean_error(),
-                needed,
+                needed: sample.needed,
             },
         }
     }
 
-    /// The time whose reads stand for those to come, and how many of one kind `adaptive` needs of it.
-    fn recent(&self) -> (Duration, u64) {
+    /// What somebody asks for rests on this.
+    fn recent(&self) -> Sample {
         let calm = RECENT.min(self.started.elapsed().saturating_sub(FLOOD));
         if calm.is_zero() || self.reads(calm) < ENOUGH {
             return self.long();
         }
         // As many as make what it needs in its own, longer time.
         let part = RECENT.as_secs_f64() / WINDOW.as_secs_f64();
-        (calm, (adaptive::READS as f64 * part) as u64)
+        Sample {
+            window: calm,
+            needed: (adaptive::READS as f64 * part) as u64,
+        }
     }
 
-    /// The same for what `adaptive` decides, which is not to follow each turn of the load.
-    fn long(&self) -> (Duration, u64) {
+    /// What `adaptive` decides rests on this: it is not to follow each turn of the load.
+    fn long(&self) -> Sample {
         let window = if self.reads(WINDOW) >= ENOUGH {
             WINDOW
         } else {
             LONG_WINDOW
         };
-        (window, adaptive::READS)
+        Sample {
+            window,
+            needed: adaptive::READS,
+        }
     }
 
     fn reads(&self, window: Duration) -> u64 {
@@ -260,19 +273,17 @@ impl Adviser {
         state.requests.push_back((now, sent));
     }
 
-    /// Requests per second to the API server over the last `span`; nothing in the first second.
+    /// Requests per second to the API server over the last `span`, as near to it as they were noted, so that reads and
+    /// requests are of the same time; nothing in the first second.
     fn api_rate(&self, span: Duration) -> Option<f64> {
         let (now, sent) = (Instant::now(), self.observer.requests());
+        let age = |at: Instant| now.saturating_duration_since(at);
         let state = self.state();
-        // What was asked for in the flood is in no window of reads that leaves it out.
-        let flood = self.started + FLOOD;
-        let calm = now.saturating_duration_since(flood) >= LOOK;
-        let within = |(at, _): &&(Instant, u64)| {
-            now.saturating_duration_since(*at) <= span.max(2 * LOOK) && (!calm || *at >= flood)
-        };
-        // A process that has just begun counts from its start.
-        let (at, before) = state.requests.iter().find(within).copied().unwrap_or((self.started, 0));
-        let seconds = now.saturating_duration_since(at).as_secs_f64();
+        // A note that is too fresh says nothing of a rate.
+        let noted = state.requests.iter().copied().filter(|(at, _)| age(*at) >= LOOK / 2);
+        let notes = std::iter::once((self.started, 0)).chain(noted);
+        let (at, before) = notes.min_by_key(|(at, _)| age(*at).abs_diff(span))?;
+        let seconds = age(at).as_secs_f64();
         (seconds >= 1.0).then(|| sent.saturating_sub(before) as f64 / seconds)
     }
 

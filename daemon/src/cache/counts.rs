@@ -26,8 +26,8 @@ pub(in crate::cache) use self::{
     observed::{Ended, Observed, Op, Outcome},
 };
 
-/// The window of the hit rate.
-const RECENT: Duration = Duration::from_secs(300);
+/// The window of the hit rate, and the longest that is counted in fine steps.
+pub(super) const RECENT: Duration = Duration::from_secs(300);
 const FINE: Duration = Duration::from_secs(10);
 const FINE_SLOTS: usize = 30;
 /// The windows of forecasts.

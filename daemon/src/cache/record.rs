@@ -11,6 +11,8 @@ use neo4j_operator_shared::{
     switch::{Forecast, Measured, Operation, Quantity, QuantityError, SwitchOutcome, SwitchRecord},
 };
 
+use super::counts::rate;
+
 /// Changes that are kept.
 const KEPT: usize = 256;
 /// When the first outcome is taken after the swap, unless the settings say otherwise; the second one after three
@@ -221,7 +223,7 @@ impl Counted {
 
     /// Hits ÷ cacheable reads, if there were any.
     pub(super) fn hit_rate(self) -> Option<f64> {
-        (self.reads > 0).then(|| self.hits as f64 / self.reads as f64)
+        rate((self.hits, self.reads))
     }
 }
 

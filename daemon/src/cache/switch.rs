@@ -245,7 +245,7 @@ impl Switcher {
         let reads = self.sources.iter().map(|(_, source)| source.counts().reads());
         reads.fold(start, |sum, reads| Counted {
             hits: sum.hits + reads.hit,
-            reads: sum.reads + reads.hit + reads.miss + reads.fallback,
+            reads: sum.reads + reads.cacheable(),
             ..sum
         })
     }

@@ -39,7 +39,7 @@ const DECODE_RATE: f64 = 100e6;
 /// The goal for requests is a mean over so many seconds; a warm-up is part of it.
 const API_WINDOW: f64 = 300.0;
 /// Reads that a forecast should rest on.
-const ENOUGH: f64 = 500.0;
+pub(super) const ENOUGH: u64 = 500;
 
 /// What a strategy would bring for all kinds without one of their own.
 #[cfg(test)]
@@ -288,7 +288,7 @@ impl<'a> Parts<'a> {
             .iter()
             .zip(&self.input.kinds)
             .any(|(part, kind)| part.whole && kind.total.is_none());
-        let reads = 0.2 + 0.8 * (self.reads() / ENOUGH).min(1.0);
+        let reads = 0.2 + 0.8 * (self.reads() / ENOUGH as f64).min(1.0);
         let past = 1.0 - self.past().min(0.6);
         let counted = if uncounted { 0.4 } else { 1.0 };
         (known * reads * past * counted).clamp(0.0, 1.0)

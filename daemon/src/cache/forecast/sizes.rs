@@ -85,7 +85,6 @@ fn by_ratio(input: &Input, kind: &KindInput, kept: Kept, of: fn(&Bytes) -> Optio
         .kinds
         .iter()
         .filter(|other| other.metadata_only == kind.metadata_only)
-        .filter(|other| kept == Kept::Full || other.projected == kind.projected)
         .filter_map(|other| Some(of(&other.bytes)? / other.wire.filter(|wire| *wire > 0.0)?))
         .collect();
     // What is compressed shrinks alike in all kinds; what is projected does not.

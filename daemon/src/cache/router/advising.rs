@@ -1,6 +1,6 @@
 //! Forecasts, their outcomes, and `adaptive`, against the embedded API server.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use neo4j_operator_shared::{
     cache::Form,
@@ -33,14 +33,20 @@ async fn a_dry_run_counts_what_is_not_kept_and_changes_nothing() {
     assert!(maps.bytes > 0.0 && dry.forecast.warmup_requests >= 1, "{dry:?}");
     assert_eq!(world.row().strategy, Strategy::Selective);
     assert_eq!(world.router.history(), []);
+    let strategies = world.router.strategies(None).await.unwrap();
+    let stays = &strategies.forecasts[Strategy::Selective as usize].kinds;
+    let maps = stays.iter().find(|row| row.kind == Kind::ConfigMap).unwrap();
+    assert_eq!(maps.form, world.row().form, "a forecast names the form that is kept");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_flood_of_the_start_is_no_sample_of_what_comes() {
     let world = World::new(Strategy::Selective).await;
+    let request = |count| world.notes.requests.fetch_add(count, Ordering::Relaxed);
     for _ in 0..5_000 {
         world.get("own").await;
     }
+    request(5_000);
     let early = world.router.strategies(None).await.unwrap();
     assert_eq!(early.reads, 5_000, "nothing else is known yet");
     tokio::time::sleep(Duration::from_secs(30)).await;
@@ -48,6 +54,7 @@ async fn the_flood_of_the_start_is_no_sample_of_what_comes() {
         for _ in 0..10 {
             world.get("own").await;
         }
+        request(2);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let later = world.router.strategies(None).await.unwrap();
@@ -55,6 +62,8 @@ async fn the_flood_of_the_start_is_no_sample_of_what_comes() {
     assert!((500..=700).contains(&later.reads), "{} reads", later.reads);
     assert!((50.0..=80.0).contains(&seconds), "{seconds} s");
     assert!((later.reads as f64 / seconds - 10.0).abs() < 1.0);
+    let selective = &later.forecasts[Strategy::Selective as usize];
+    assert!((selective.api_rate.value - 2.0).abs() < 0.2, "{:?}", selective.api_rate);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,12 @@
 //! Changes of strategy, against the embedded API server.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -23,6 +29,7 @@ use crate::queue::Verdict;
 pub(super) struct Notes {
     lines: Mutex<Vec<String>>,
     pub(super) room: Mutex<Option<u64>>,
+    pub(super) requests: AtomicU64,
 }
 
 impl CacheObserver for Notes {
@@ -43,6 +50,9 @@ impl CacheObserver for Notes {
     }
     fn room(&self) -> Option<u64> {
         *self.room.lock().unwrap()
+    }
+    fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
     fn evicted(&self, kind: Kind, reason: &'static str) {
         self.lines.lock().unwrap().push(format!("{kind} {reason}"));

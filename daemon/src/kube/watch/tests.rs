@@ -136,26 +136,6 @@ async fn a_list_that_is_refused_as_too_old_is_begun_anew_after_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_long_a_list_takes_the_next_one_waits_and_a_calm_watch_does_not() {
-    let mut trouble = Trouble::default();
-    assert_eq!(trouble.relist(), Duration::ZERO);
-    tokio::time::sleep(CALM + CALM).await;
-    trouble.listed();
-    assert!(trouble.relist() > Duration::ZERO, "the list has only just ended");
-    tokio::time::sleep(CALM).await;
-    assert_eq!(trouble.relist(), Duration::ZERO);
-    for _ in 0..CIRCUIT.0 {
-        trouble.pause();
-    }
-    tokio::time::sleep(CALM).await;
-    assert_eq!(
-        trouble.relist(),
-        Duration::ZERO,
-        "a server that was away for long is back"
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_error_event_that_does_not_go_away_leads_to_a_new_list() {
     let bad = || event("ERROR", status(500));
     let (feed, events) = mpsc::unbounded_channel();
