@@ -154,9 +154,9 @@ async fn a_switch_under_load_shows_its_forecast_runs_shows_its_outcome_and_is_ta
     scene.wait_ready(CLUSTER, "graph").await;
 }
 
-/// The name in the row of the cursor.
-fn chosen(line: &str) -> Option<&str> {
-    line.split_once(" > ")?.1.split_whitespace().next()
+/// The kind in the row of the cursor.
+fn chosen(line: &str) -> Option<String> {
+    line.strip_prefix("│ > ")?.split_whitespace().next().map(str::to_owned)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
@@ -169,15 +169,11 @@ async fn the_change_of_one_kind_is_forecast_and_made_alone() {
     screen.press("3");
     screen.wait_for(">* selective");
     screen.press("\t");
+    let mut at = screen.read_line("a chosen kind", chosen);
     // The first kinds are custom resources, which are always watched.
-    for _ in 0..40 {
-        if screen.shows(" > pods ") {
-            break;
-        }
-        let before = screen.line_with(" > ").as_deref().and_then(chosen).map(str::to_owned);
+    while at != "pods" {
         screen.press("j");
-        // The figures behind the name change by themselves.
-        screen.wait_for_line(" > ", |line| chosen(line) != before.as_deref());
+        at = screen.read_line("the next kind", |line| chosen(line).filter(|name| *name != at));
     }
     screen.press("s");
     screen.wait_for("Strategy switcher of pods");

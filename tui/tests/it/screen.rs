@@ -1,4 +1,7 @@
 //! A process under a pseudo-terminal, and what its screen shows.
+//!
+//! As a terminal that knows synchronized output does, it shows no half frame: what a frame has written so far is held back
+//! until the frame ends, however the reads cut it.
 
 use std::{
     io::{Read, Write},
@@ -9,7 +12,10 @@ use std::{
 use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
 
 /// Longest wait for a condition. Tests end as soon as it holds.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
+
+const ROWS: u16 = 40;
+const COLUMNS: u16 = 120;
 
 pub struct Screen {
     pub child: Box<dyn Child + Send + Sync>,
@@ -17,10 +23,44 @@ pub struct Screen {
     state: Arc<(Mutex<State>, Condvar)>,
 }
 
+/// The marks of synchronized output (DEC private mode 2026).
+const FRAME_BEGINS: &[u8] = b"\x1b[?2026h";
+const FRAME_ENDS: &[u8] = b"\x1b[?2026l";
+
 struct State {
     parser: vt100::Parser,
     raw: Vec<u8>,
+    /// How many of those bytes are on the screen.
+    shown: usize,
     ended: bool,
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            parser: vt100::Parser::new(ROWS, COLUMNS, 0),
+            raw: Vec::new(),
+            shown: 0,
+            ended: false,
+        }
+    }
+
+    /// Shows what has arrived, but for a frame that has not ended yet.
+    fn take(&mut self, bytes: &[u8]) {
+        self.raw.extend_from_slice(bytes);
+        // A mark may have been cut in two.
+        let from = self.shown.saturating_sub(FRAME_BEGINS.len() - 1);
+        let new = &self.raw[from..];
+        let begins = rfind(new, FRAME_BEGINS);
+        let open = begins.filter(|at| rfind(new, FRAME_ENDS).is_none_or(|end| end < *at));
+        let until = open.map_or(self.raw.len(), |at| (from + at).max(self.shown));
+        self.parser.process(&self.raw[self.shown..until]);
+        self.shown = until;
+    }
+}
+
+fn rfind(bytes: &[u8], mark: &[u8]) -> Option<usize> {
+    bytes.windows(mark.len()).rposition(|window| window == mark)
 }
 
 impl Screen {
@@ -28,8 +68,8 @@ impl Screen {
         command.env("TERM", "xterm-256color");
         command.env_remove("NO_COLOR");
         let size = PtySize {
-            rows: 40,
-            cols: 120,
+            rows: ROWS,
+            cols: COLUMNS,
             pixel_width: 0,
             pixel_height: 0,
         };
@@ -38,12 +78,7 @@ impl Screen {
         drop(pty.slave);
         let mut reader = pty.master.try_clone_reader().unwrap();
         let writer = pty.master.take_writer().unwrap();
-        let state = State {
-            parser: vt100::Parser::new(40, 120, 0),
-            raw: Vec::new(),
-            ended: false,
-        };
-        let state = Arc::new((Mutex::new(state), Condvar::new()));
+        let state = Arc::new((Mutex::new(State::new()), Condvar::new()));
         let fill = Arc::clone(&state);
         std::thread::spawn(move || {
             let _keep = pty.master;
@@ -51,8 +86,7 @@ impl Screen {
             loop {
                 let count = reader.read(&mut bytes).unwrap_or(0);
                 let mut state = fill.0.lock().unwrap();
-                state.parser.process(&bytes[..count]);
-                state.raw.extend_from_slice(&bytes[..count]);
+                state.take(&bytes[..count]);
                 state.ended |= count == 0;
                 fill.1.notify_all();
                 if count == 0 {
@@ -83,11 +117,14 @@ impl Screen {
         });
     }
 
-    /// The first line with a text, as the screen shows it now.
-    pub fn line_with(&self, text: &str) -> Option<String> {
-        let state = self.state.0.lock().unwrap();
-        let contents = state.parser.screen().contents();
-        contents.lines().find(|line| line.contains(text)).map(str::to_owned)
+    /// Waits until something can be read from a line, and returns it.
+    pub fn read_line<T>(&self, what: &str, read: impl Fn(&str) -> Option<T>) -> T {
+        let mut found = None;
+        self.wait(what, |state| {
+            found = state.parser.screen().contents().lines().find_map(&read);
+            found.is_some()
+        });
+        found.unwrap()
     }
 
     /// Whether the screen shows a text now.
@@ -119,11 +156,12 @@ impl Screen {
         let mut state = self.state.0.lock().unwrap();
         while !done(&state) {
             let left = until.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero() && (!state.ended || done(&state)),
-                "waited for {what}; the screen shows:\n{}",
-                state.parser.screen().contents()
-            );
+            if left.is_zero() || state.ended {
+                let contents = state.parser.screen().contents();
+                // Or the thread that reads would panic too, and hide this.
+                drop(state);
+                panic!("waited for {what}; the screen shows:\n{contents}");
+            }
             state = self.state.1.wait_timeout(state, left).unwrap().0;
         }
     }
@@ -140,5 +178,18 @@ impl Screen {
             "still on the alternate screen"
         );
         assert!(!state.parser.screen().hide_cursor(), "the cursor is still hidden");
+    }
+}
+
+#[test]
+fn half_a_frame_is_not_shown_wherever_it_is_cut() {
+    let bytes = b"old\x1b[?2026h\rnew\x1b[?2026l";
+    for cut in 1..bytes.len() {
+        let mut state = State::new();
+        state.take(&bytes[..cut]);
+        let contents = state.parser.screen().contents();
+        assert!("old".starts_with(&contents), "{contents:?}");
+        state.take(&bytes[cut..]);
+        assert_eq!(state.parser.screen().contents(), "new");
     }
 }
