@@ -222,7 +222,6 @@ impl Adviser {
                 reconciles: self.observer.reconciles().iter().map(recorded).collect(),
                 page: PAGE,
                 list_rtt: (!rtts.is_empty()).then(|| rtts.iter().sum::<f64>() / rtts.len() as f64),
-                decode_rate: None,
                 workers: self.workers,
                 budget: self.budget.map(|budget| budget as f64),
                 past_error: self.switcher.mean_error(),

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use futures::future::join_all;
@@ -14,6 +14,7 @@ use super::{
     CacheObserver,
     decoded::Decoded,
     filter::Filter,
+    lists::Lists,
     meta::Meta,
     packed::Packed,
     pump::{Outlets, Pump, Slim},
@@ -68,7 +69,7 @@ pub(super) struct Backing<V: View> {
     pub(super) filter: Option<Filter>,
     pub(super) feeds: Vec<Arc<WatchStatus>>,
     loud: Arc<AtomicBool>,
-    lists: Arc<AtomicU64>,
+    lists: Arc<Lists>,
     cancel: CancellationToken,
 }
 
@@ -191,7 +192,7 @@ fn unpack<V: View>(decoded: &Decoded<V>, packed: &Packed<V>) -> Option<Arc<V>> {
 
 impl<V: View> Backing<V> {
     /// An empty store whose watches have not begun.
-    pub(super) fn new(keep: Keep, filter: Option<Filter>, ground: &Ground, lists: &Arc<AtomicU64>) -> Self {
+    pub(super) fn new(keep: Keep, filter: Option<Filter>, ground: &Ground, lists: &Arc<Lists>) -> Self {
         let kept = Kept::new(keep);
         let filter = filter.filter(|_| keep != Keep::All);
         let metadata_only = kept.metadata_only();
@@ -234,6 +235,7 @@ impl<V: View> Backing<V> {
             loud: Arc::clone(&self.loud),
             observer: Arc::clone(&ground.observer),
             lists: Arc::clone(&self.lists),
+            keep: self.keep,
         };
         let pump = Pump::new(Arc::clone(store), feed.subject().namespace.clone(), outlets);
         let work = supervise::<T>(ground.client.clone(), Arc::clone(feed), pump, self.cancel.clone());

@@ -4,7 +4,7 @@ use std::{
     marker::PhantomData,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 use super::{
     CacheObserver,
+    backing::Keep,
+    lists::Lists,
     meta::{Extent, Meta, RawMeta},
     store::Store,
     triggers::{Seen, Triggers},
@@ -81,8 +83,10 @@ pub(super) struct Outlets {
     pub(super) loud: Arc<AtomicBool>,
     /// Told of complete lists.
     pub(super) observer: Arc<dyn CacheObserver>,
-    /// Complete lists of the kind so far.
-    pub(super) lists: Arc<AtomicU64>,
+    /// Complete lists of the kind.
+    pub(super) lists: Arc<Lists>,
+    /// What is kept of the objects.
+    pub(super) keep: Keep,
 }
 
 impl<V: View> Pump<V> {
@@ -166,7 +170,7 @@ impl<V: View> Sink<V> for Pump<V> {
         for owner in swept.vanished {
             self.outlets.triggers.vanished(V::KIND, owner);
         }
-        self.outlets.lists.fetch_add(1, Ordering::Relaxed);
+        self.outlets.lists.note(self.outlets.keep, self.listed, began.elapsed());
         if self.mark > 1 {
             let observer = &self.outlets.observer;
             observer.relisted(V::KIND, self.listed, began.elapsed());

@@ -8,7 +8,7 @@ use std::{
     any::Any,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -24,9 +24,11 @@ use super::{
     backing::{Backing, Ground, Keep, form_of},
     counts::{Counts, rate},
     filter::{Filter, Selector},
-    forecast::{Bytes, KindInput},
+    forecast::{KindInput, PerForm},
     lazy::Asks,
+    lists::Lists,
     meta::Meta,
+    noted::Noted,
     table::{Side, hand_over},
     views::View,
 };
@@ -51,10 +53,10 @@ pub(super) struct Source<V: View> {
     /// It was kept before and has been let go.
     evicted: AtomicBool,
     asks: Arc<Asks>,
-    lists: Arc<AtomicU64>,
+    lists: Arc<Lists>,
     counts: Counts,
-    /// Bytes per object of what is or was kept, by [`Keep`]; the bits of an `f64`, and zero if nothing was.
-    sizes: [AtomicU64; 3],
+    /// Bytes per object of what is or was kept.
+    sizes: Noted,
     started: Instant,
     /// Held by whoever changes what is kept.
     gate: Arc<Semaphore>,
@@ -135,7 +137,7 @@ impl<V: View> Source<V> {
             asks: Arc::clone(asks),
             lists,
             counts: Counts::default(),
-            sizes: Default::default(),
+            sizes: Noted::default(),
             started: Instant::now(),
             gate: Arc::new(Semaphore::new(1)),
         }
@@ -159,10 +161,7 @@ impl<V: View> Source<V> {
 
     fn remember_size(&self, backing: &Backing<V>) {
         let (objects, bytes, decoded) = backing.kept.totals();
-        if objects > 0 {
-            let size = (bytes - decoded) as f64 / objects as f64;
-            self.sizes[backing.keep as usize].store(size.to_bits(), Ordering::Relaxed);
-        }
+        self.sizes.note(backing.keep, (bytes - decoded) as f64, objects);
     }
 }
 
@@ -214,7 +213,7 @@ impl<V: View> AnySource for Source<V> {
             reads: self.counts.reads(),
             misses: self.counts.misses(),
             hit_rate: rate(self.counts.recent()),
-            lists: self.lists.load(Ordering::Relaxed),
+            lists: self.lists.complete(),
             synced: backing.is_synced(),
             age: backing.feeds.iter().filter_map(|feed| feed.age()).max().map(Into::into),
             unread: self.counts.unread().map(Into::into),
@@ -237,9 +236,12 @@ impl<V: View> AnySource for Source<V> {
     fn observed(&self, window: Duration) -> KindInput {
         let backing = self.backing.load_full();
         self.remember_size(&backing);
-        let size = |keep: Keep| {
-            let size = f64::from_bits(self.sizes[keep as usize].load(Ordering::Relaxed));
-            (size > 0.0).then_some(size)
+        let known = |known: PerForm| {
+            if V::KIND == Kind::Secret {
+                known.metadata_only()
+            } else {
+                known
+            }
         };
         let (objects, _, decoded) = backing.kept.totals();
         let mut selected = objects;
@@ -248,21 +250,17 @@ impl<V: View> AnySource for Source<V> {
             let ours = |meta: &Meta| self.narrowed.as_ref().is_none_or(|filter| filter.matches(meta));
             backing.kept.table().each(&mut |meta| selected += u64::from(ours(meta)));
         }
-        let whole_of_secrets = size(Keep::All).filter(|_| V::KIND == Kind::Secret);
         let watches = backing.feeds.len() as u64;
         KindInput {
             form: form_of::<V>(backing.keep),
             projected: form_of::<V>(Keep::Selected),
             selected,
             total: (backing.keep == Keep::All && backing.is_synced()).then_some(objects),
-            bytes: Bytes {
-                key: size(Keep::Keys),
-                projection: size(Keep::Selected).or(whole_of_secrets),
-                full: size(Keep::All),
-            },
+            bytes: known(self.sizes.last()),
+            pace: known(self.lists.pace()),
             decoded,
             observed: self.counts.observed(window),
-            relists: self.lists.load(Ordering::Relaxed).saturating_sub(watches),
+            relists: self.lists.complete().saturating_sub(watches),
             since: self.started.elapsed(),
             watches,
             ..KindInput::new(V::KIND, Strategy::Selective)

@@ -2,7 +2,7 @@
 
 use neo4j_operator_shared::cache::MissReason as Miss;
 
-use super::{DECODE_RATE, Input, KindInput, LIST_RTT, kind::part};
+use super::{Input, KindInput, kind::part};
 use neo4j_operator_shared::Strategy;
 
 /// Fewer misses are no pattern.
@@ -21,10 +21,7 @@ pub(in crate::cache) fn advice(input: &Input, kind: &KindInput) -> Option<String
     let name = kind.kind.plural();
     let cost = |strategy| {
         let part = part(input, kind, strategy);
-        let process = &input.process;
-        let seconds = part.pages * process.list_rtt.unwrap_or(LIST_RTT)
-            + part.wire / process.decode_rate.unwrap_or(DECODE_RATE).max(1.0);
-        (part.objects as u64, part.bytes, seconds)
+        (part.objects as u64, part.bytes, part.seconds)
     };
     let text = match reason {
         Miss::Cold => {

@@ -41,7 +41,9 @@ pub(in crate::cache) struct KindInput {
     /// Mean bytes of an object on the wire, if somebody looked.
     pub wire: Option<f64>,
     /// Measured bytes per object, of those forms of which any are or were kept.
-    pub bytes: Bytes,
+    pub bytes: PerForm,
+    /// Seconds per object of the last list of many objects that filled a store of a form.
+    pub pace: PerForm,
     /// Bytes of decoded objects beside the full ones.
     pub decoded: u64,
     /// Reads.
@@ -54,9 +56,9 @@ pub(in crate::cache) struct KindInput {
     pub watches: u64,
 }
 
-/// Bytes per object by form.
+/// A quantity per object, of those forms for which it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(in crate::cache) struct Bytes {
+pub(in crate::cache) struct PerForm {
     /// Of a key entry: what the triggers need.
     pub key: Option<f64>,
     /// Of what a read needs: the projection, or of Secrets the metadata.
@@ -83,8 +85,6 @@ pub(in crate::cache) struct ProcessInput {
     pub page: u64,
     /// Seconds for one page of a list.
     pub list_rtt: Option<f64>,
-    /// Bytes of JSON decoded per second.
-    pub decode_rate: Option<f64>,
     /// Kinds that are filled at a time.
     pub workers: u64,
     /// Bytes that all stores may take.
@@ -117,6 +117,17 @@ pub(in crate::cache) struct ReadsOf {
     pub live: u32,
 }
 
+impl PerForm {
+    /// Of a kind of which no more than metadata is kept, a store of all is one of metadata too.
+    #[must_use]
+    pub fn metadata_only(self) -> Self {
+        Self {
+            projection: self.projection.or(self.full),
+            ..self
+        }
+    }
+}
+
 impl KindInput {
     /// A kind of which nothing is known yet.
     pub fn new(kind: Kind, running: Strategy) -> Self {
@@ -135,7 +146,8 @@ impl KindInput {
             selected: 0,
             total: None,
             wire: None,
-            bytes: Bytes::default(),
+            bytes: PerForm::default(),
+            pace: PerForm::default(),
             decoded: 0,
             observed: Observed::default(),
             relists: 0,

@@ -8,6 +8,7 @@ use neo4j_operator_shared::{
 use super::{
     Input,
     input::KindInput,
+    pace,
     sizes::{self, Kept},
 };
 use crate::cache::{
@@ -49,6 +50,10 @@ pub(in crate::cache) struct Part {
     pub pages: f64,
     /// Bytes on the wire of one complete list.
     pub wire: f64,
+    /// Seconds that such a list takes.
+    pub seconds: f64,
+    /// Whether these rest on what was measured.
+    pub timed: bool,
 }
 
 impl Part {
@@ -170,6 +175,7 @@ pub(in crate::cache) fn part(input: &Input, kind: &KindInput, strategy: Strategy
         // What reconciles read is hardly more than what the selector selects.
         (kind.selected as f64 * sizes::size(input, kind, Kept::Projection).bytes).min(DECODED)
     };
+    let lasts = pace::lasts(input, kind, kept, objects, pages);
     let kept = if raised < 0.5 { Kept::Key } else { kept };
     let uncounted = whole && kind.total.is_none();
     Part {
@@ -187,5 +193,7 @@ pub(in crate::cache) fn part(input: &Input, kind: &KindInput, strategy: Strategy
         list_rate: (relists + raises) * pages,
         pages,
         wire: objects * sizes::wire(kind),
+        seconds: lasts.seconds,
+        timed: lasts.measured,
     }
 }

@@ -13,6 +13,7 @@ use neo4j_operator_shared::{
 mod advice;
 mod input;
 mod kind;
+mod pace;
 mod plan;
 pub(in crate::cache) mod probe;
 mod reconcile;
@@ -25,7 +26,7 @@ pub(in crate::cache) mod tests;
 
 pub(in crate::cache) use self::{
     advice::advice,
-    input::{Bytes, Input, KindInput, ProcessInput, ReadsOf, Recorded},
+    input::{Input, KindInput, PerForm, ProcessInput, ReadsOf, Recorded},
     kind::{Part, part},
     plan::Plan,
 };
@@ -33,9 +34,6 @@ use super::adaptive;
 
 /// Pages of a list that are held at a time: as text, as a copy of it, and decoded.
 const COPIES: f64 = 3.0;
-/// Seconds of one page, and bytes decoded per second, as long as neither was measured.
-const LIST_RTT: f64 = 0.02;
-const DECODE_RATE: f64 = 100e6;
 /// The goal for requests is a mean over so many seconds; a warm-up is part of it.
 const API_WINDOW: f64 = 300.0;
 /// Reads that a forecast should rest on.
@@ -252,19 +250,12 @@ impl<'a> Parts<'a> {
         })
     }
 
-    fn seconds(&self, part: &Part) -> f64 {
-        let process = &self.input.process;
-        let rtt = process.list_rtt.unwrap_or(LIST_RTT);
-        part.pages * rtt + part.wire / process.decode_rate.unwrap_or(DECODE_RATE).max(1.0)
-    }
-
     fn warmup(&self) -> Estimate {
-        let each: Vec<f64> = self.relists().map(|(_, then)| self.seconds(then)).collect();
+        let each: Vec<f64> = self.relists().map(|(_, then)| then.seconds).collect();
         let workers = self.input.process.workers.max(1) as f64;
         let longest = each.iter().copied().fold(0.0, f64::max);
         let value = longest.max(each.iter().sum::<f64>() / workers);
-        let process = &self.input.process;
-        let measured = process.list_rtt.is_some() && process.decode_rate.is_some();
+        let measured = self.relists().all(|(_, then)| then.timed);
         Estimate {
             value,
             margin: value * if measured { 0.4 } else { 0.8 },

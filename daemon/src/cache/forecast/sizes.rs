@@ -5,7 +5,7 @@ use neo4j_operator_shared::Kind;
 
 use super::{
     Input,
-    input::{Bytes, KindInput},
+    input::{KindInput, PerForm},
 };
 
 /// A key entry hardly depends on the object: uid, version, owner, name and its slot.
@@ -50,21 +50,27 @@ pub(in crate::cache) enum Kept {
     Full,
 }
 
+impl Kept {
+    /// A quantity of objects that are kept so.
+    pub(super) fn of(self, known: &PerForm) -> Option<f64> {
+        match self {
+            Self::Key => known.key,
+            Self::Projection => known.projection,
+            Self::Full => known.full,
+        }
+    }
+}
+
 /// Bytes per object.
 pub(in crate::cache) fn size(input: &Input, kind: &KindInput, kept: Kept) -> Size {
-    let of: fn(&Bytes) -> Option<f64> = match kept {
-        Kept::Key => |bytes| bytes.key,
-        Kept::Projection => |bytes| bytes.projection,
-        Kept::Full => |bytes| bytes.full,
-    };
-    match of(&kind.bytes) {
+    match kept.of(&kind.bytes) {
         Some(bytes) => Size {
             bytes,
             off: 0.05,
             known: 1.0,
         },
         None if kept == Kept::Key => key_like(input),
-        None => by_ratio(input, kind, kept, of),
+        None => by_ratio(input, kind, kept),
     }
 }
 
@@ -80,12 +86,12 @@ fn key_like(input: &Input) -> Size {
 }
 
 /// Wire bytes × a ratio: that of other kinds which keep this form where there are any, else the one of record.
-fn by_ratio(input: &Input, kind: &KindInput, kept: Kept, of: fn(&Bytes) -> Option<f64>) -> Size {
+fn by_ratio(input: &Input, kind: &KindInput, kept: Kept) -> Size {
     let ratios: Vec<f64> = input
         .kinds
         .iter()
         .filter(|other| other.metadata_only == kind.metadata_only)
-        .filter_map(|other| Some(of(&other.bytes)? / other.wire.filter(|wire| *wire > 0.0)?))
+        .filter_map(|other| Some(kept.of(&other.bytes)? / other.wire.filter(|wire| *wire > 0.0)?))
         .collect();
     // What is compressed shrinks alike in all kinds; what is projected does not.
     let (ratio, off) = match kept {

@@ -34,7 +34,7 @@ pub(in crate::cache) fn kind(kind: Kind, running: Strategy) -> KindInput {
         selected: 100,
         total: Some(10_100),
         wire: Some(8000.0),
-        bytes: Bytes {
+        bytes: PerForm {
             key: Some(200.0),
             projection: Some(500.0),
             full: Some(2000.0),
@@ -55,7 +55,6 @@ pub(in crate::cache) fn input(kinds: Vec<KindInput>) -> Input {
             other_rate: Some(0.4),
             page: 250,
             list_rtt: Some(0.01),
-            decode_rate: Some(100e6),
             workers: 2,
             needed: adaptive::READS,
             ..ProcessInput::default()
@@ -239,7 +238,7 @@ fn too_little_seen_and_past_errors_cost_confidence() {
     input.process.past_error = Some(0.4);
     let unsure = forecast(&input, Strategy::Selective);
     assert!(unsure.confidence < 0.7 && unsure.api_rate.margin > sure.api_rate.margin);
-    input.kinds[0].bytes = Bytes::default();
+    input.kinds[0].bytes = PerForm::default();
     let guess = forecast(&input, Strategy::Full);
     assert!(guess.confidence < 0.5);
     assert!(guess.cache_bytes.margin > guess.cache_bytes.value * 0.5);

@@ -2,6 +2,8 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use futures::{FutureExt as _, future::BoxFuture};
+use neo4j_devcluster::apiserver::{Hooks, Options, Point, Server, Verdict};
 use neo4j_operator_shared::{
     cache::Form,
     goals::GoalId,
@@ -37,6 +39,45 @@ async fn a_dry_run_counts_what_is_not_kept_and_changes_nothing() {
     let stays = &strategies.forecasts[Strategy::Selective as usize].kinds;
     let maps = stays.iter().find(|row| row.kind == Kind::ConfigMap).unwrap();
     assert_eq!(maps.form, world.row().form, "a forecast names the form that is kept");
+}
+
+/// A server that takes its time for lists of ConfigMaps.
+struct SlowLists;
+
+const SLOW: Duration = Duration::from_millis(400);
+
+impl Hooks for SlowLists {
+    fn serve_read<'a>(&'a self, point: Point<'a>) -> BoxFuture<'a, Verdict> {
+        let slow = point.verb == "list" && point.resource == "configmaps";
+        async move {
+            if slow {
+                tokio::time::sleep(SLOW).await;
+            }
+            Verdict::Proceed
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_list_that_was_seen_is_forecast_for_the_next_one() {
+    let server = Server::new(Options {
+        hooks: Arc::new(SlowLists),
+        ..Options::default()
+    });
+    let world = World::on(server, Settings::default()).await;
+    for number in 0..600 {
+        world.create(&format!("foreign-{number}"), false).await;
+    }
+    let request = World::request(Strategy::Full, Some(&[Kind::ConfigMap]));
+    let blind = world.router.dry_run(&request).await.unwrap().forecast.warmup;
+    assert!(blind.value < 0.5, "{blind:?}");
+    let filled = world.switch(Strategy::Full, Some(&[Kind::ConfigMap])).await;
+    assert!(filled.seconds > 2.9 * SLOW.as_secs_f64(), "three pages: {filled:?}");
+    world.switch(Strategy::Selective, Some(&[Kind::ConfigMap])).await;
+    let seen = world.router.dry_run(&request).await.unwrap().forecast.warmup;
+    assert!((seen.value / filled.seconds - 1.0).abs() < 0.1, "{seen:?}: {filled:?}");
+    assert!(seen.margin / seen.value < blind.margin / blind.value);
 }
 
 #[tokio::test(start_paused = true)]

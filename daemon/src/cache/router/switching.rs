@@ -92,7 +92,10 @@ impl World {
     }
 
     pub(super) async fn with(settings: Settings) -> Self {
-        let server = Server::new(Options::default());
+        Self::on(Server::new(Options::default()), settings).await
+    }
+
+    pub(super) async fn on(server: Server, settings: Settings) -> Self {
         let client = server.client("default");
         let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
         for (name, ours) in [("own", true), ("foreign", false)] {
