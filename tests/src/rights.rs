@@ -5,10 +5,12 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
+    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
     core::v1::{Namespace, ServiceAccount},
     rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject},
 };
@@ -19,12 +21,16 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::harness::wait_until;
+
 /// Name of the ServiceAccount and of what binds it.
 const NAME: &str = "neo4j-operator";
 /// Who applies it, as kubectl or Helm would.
 const MANAGER: &str = "neo4j-operator-install";
 /// Longer than any suite.
 const TOKEN_SECONDS: i64 = 4 * 60 * 60;
+/// How long the API server may take to know a binding.
+const IN_FORCE: Duration = Duration::from_secs(30);
 
 /// The shipped manifests, as they are in the repository.
 const CLUSTER_ROLE: &str = include_str!("../../daemon/deploy/rbac/clusterrole.yaml");
@@ -56,6 +62,9 @@ pub enum RightsError {
     /// The kubeconfig cannot be read or written.
     #[error("kubeconfig: {0}")]
     Kubeconfig(String),
+    /// The API server does not know them yet.
+    #[error("{0}")]
+    NotInForce(String),
     /// No namespace was named.
     #[error("an operator of no namespace has no identity")]
     NoNamespace,
@@ -106,10 +115,12 @@ pub async fn operator_kubeconfig(
             let name = role.metadata.name.clone().unwrap_or_default();
             apply(&Api::all(client.clone()), &name, &role).await?;
             bind_everywhere(client, NAME, &name, home).await?;
+            in_force(client, home, None).await?;
         }
         Scope::Namespaces(namespaces) => {
             for namespace in namespaces {
                 bind_in(client, home, namespace).await?;
+                in_force(client, home, Some(namespace)).await?;
             }
         }
     }
@@ -154,6 +165,33 @@ async fn account(client: &Client, home: &str) -> Result<Api<ServiceAccount>, Rig
     let accounts = Api::namespaced(client.clone(), home);
     apply(&accounts, NAME, &account).await?;
     Ok(accounts)
+}
+
+/// Waits until the API server grants what was bound: it learns of a binding some time after that is stored.
+async fn in_force(client: &Client, home: &str, namespace: Option<&str>) -> Result<(), RightsError> {
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(user(home)),
+            resource_attributes: Some(ResourceAttributes {
+                namespace: namespace.map(str::to_owned),
+                verb: Some("list".to_owned()),
+                resource: Some("configmaps".to_owned()),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
+    wait_until("the rights of the operator in force", IN_FORCE, || async {
+        let answer = reviews.create(&PostParams::default(), &review).await.ok();
+        let allowed = answer
+            .and_then(|answer| answer.status)
+            .is_some_and(|status| status.allowed);
+        Ok(allowed.then_some(()))
+    })
+    .await
+    .map_err(|slow| RightsError::NotInForce(slow.to_string()))
 }
 
 async fn bind_everywhere(client: &Client, name: &str, role: &str, home: &str) -> Result<(), RightsError> {

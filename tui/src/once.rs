@@ -59,7 +59,7 @@ async fn report(args: &Args) -> Result<(String, bool), FetchError> {
     let since = format!("{}-0", first.status.boot_id);
     app.model.link(LinkReport::Up(Arc::new(first)));
 
-    // The ring of the daemon is replayed at once; a second without more means that it is read.
+    // The ring of the daemon is replayed at once: a second after the stream's first word it is read.
     let (sender, mut items) = mpsc::channel(20_000);
     let follower = tokio::spawn(sse::run(
         target.clone(),
@@ -67,12 +67,14 @@ async fn report(args: &Args) -> Result<(String, bool), FetchError> {
         sender,
         Arc::new(AtomicU64::new(0)),
     ));
+    let mut item = timeout(http::TIMEOUT, items.recv()).await;
     let until = Instant::now() + poll::INTERVAL;
-    while let Ok(Some(item)) = timeout(until.saturating_duration_since(Instant::now()), items.recv()).await {
-        if item == StreamItem::Lost {
+    while let Ok(Some(known)) = item {
+        if known == StreamItem::Lost {
             break;
         }
-        app.model.stream(item);
+        app.model.stream(known);
+        item = timeout(until.saturating_duration_since(Instant::now()), items.recv()).await;
     }
     follower.abort();
     tokio::time::sleep_until(until).await;

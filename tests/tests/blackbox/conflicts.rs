@@ -46,12 +46,14 @@ async fn a_foreign_object_of_each_kind_is_not_touched_and_is_reported() {
             text(&object, "/metadata/name").to_owned(),
         ));
     }
-    // The controller of StatefulSets writes the status of one; then nobody has a reason to write.
-    scene
-        .wait("StatefulSet", "c-server", "a status", |set| {
-            set["status"]["observedGeneration"] == 1
-        })
-        .await;
+    // Controllers write the status of these two; then nobody has a reason to write.
+    for (kind, name) in [("StatefulSet", "c-server"), ("PodDisruptionBudget", "d-pdb")] {
+        scene
+            .wait(kind, name, "a status", |object| {
+                object["status"]["observedGeneration"] == 1
+            })
+            .await;
+    }
     let mut before = Vec::new();
     for (_, kind, name) in &stored {
         before.push(scene.get(kind, name).await.unwrap());

@@ -50,6 +50,7 @@ async fn kubectl_applies_waits_shows_and_deletes() {
             "no {title} {cell} in\n{shown}"
         );
     }
+    scene.wait_event("minimal", "ClusterReady", "").await;
     let described = kubectl.ok(&["describe", "n4jc", "minimal"]);
     assert!(described.contains("ClusterReady"), "no event in\n{described}");
     let sorted = kubectl.ok(&["get", "events", "--sort-by=.lastTimestamp", "-o", "wide"]);

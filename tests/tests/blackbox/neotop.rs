@@ -229,7 +229,16 @@ async fn a_change_whose_stores_do_not_fill_is_cancelled_and_nothing_has_changed(
     quit(screen);
     // The operator goes on as if nothing had been asked for.
     scene
-        .merge(CLUSTER, "graph", json!({"metadata": {"annotations": {"after": "it"}}}))
+        .merge(
+            CLUSTER,
+            "graph",
+            json!({"spec": {"service": {"annotations": {"example.com/after": "it"}}}}),
+        )
+        .await;
+    scene
+        .wait("Service", "graph-client", "what was asked for after it", |service| {
+            service["metadata"]["annotations"]["example.com/after"] == "it"
+        })
         .await;
     scene.wait_ready(CLUSTER, "graph").await;
 }
@@ -278,6 +287,12 @@ async fn a_reclaim_and_a_warm_up_say_what_they_did() {
     screen.wait_for("expected to give back");
     screen.press(CTRL_G);
     screen.wait_for_line("reclaim #", |line| line.contains(" in ") && line.contains(" ms"));
+    // Within ten seconds a second one is refused, with the time to wait.
+    screen.press(CTRL_G);
+    screen.wait_for("reclaim refused (429)");
+    screen.wait_for("try again in");
+    screen.press(ESC);
+    screen.wait_until_gone("reclaim refused");
     screen.wait_for_line("forced", |line| line.contains('>'));
     assert_eq!(forced(&scene).await, 1);
     screen.press("\r");
@@ -285,10 +300,6 @@ async fn a_reclaim_and_a_warm_up_say_what_they_did() {
     screen.wait_for_line("in use", |line| line.contains('→'));
     screen.press(ESC);
     screen.wait_until_gone("steps, in order");
-    // Within ten seconds a second one is refused, with the time to wait.
-    screen.press(CTRL_G);
-    screen.wait_for("reclaim refused (429)");
-    screen.wait_for("try again in");
     screen.press("w");
     screen.wait_for_line("warm-up: ", |line| {
         line.contains(" read in ") || line.contains(" was warm")

@@ -245,8 +245,17 @@ async fn brings_back(place: Place) -> Value {
     let pods = place.api::<Pod>();
     let old = pods.get("set-0").await.unwrap().uid();
     pods.delete("set-0", &DeleteParams::default()).await.unwrap();
-    place.when("set-0", "a new pod", |pod: &Pod| pod.uid() != old).await;
+    // The status of the set says two until its controller has counted anew.
+    let anew = |pod: &Pod| pod.uid() != old && is_ready(pod);
+    place.when("set-0", "a new pod that is ready", anew).await;
     json!({"status": settled(&place, 2, 2).await, "pods": place.pods().await})
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .filter(|condition| condition.type_ == "Ready")
+        .any(|condition| condition.status == "True")
 }
 
 fn job(spec: Value, fault: Option<&str>) -> Value {

@@ -77,7 +77,14 @@ fn a_change_that_is_prepared_can_be_cancelled_and_a_dry_run_starts_none() {
         [r#"PUT /v1/cache/strategy {"strategy":"full","dryRun":true}"#]
     );
     screen.press("k");
+    screen.wait_for(">* selective");
+    // On this page `s` is about the chosen kind; on the first one it opens the strategies of all.
+    screen.press("1");
+    screen.wait_for("[1 Overview]");
     switch_to_full(&mut screen);
+    daemon
+        .acts
+        .wait_for(r#"PUT /v1/cache/strategy {"strategy":"full","dryRun":false,"rollbackAfter":"5m"}"#);
     screen.wait_for("x cancels it");
     screen.press("x");
     daemon.acts.wait_for("DELETE /v1/cache/strategy/sw-7");
@@ -146,15 +153,13 @@ fn keys_work_while_a_request_hangs_and_its_end_is_told() {
     screen.press("\u{7}");
     daemon.acts.wait_for("POST /v1/memory/gc");
     screen.wait_for("reclaim: asked, waiting for the answer");
-    let asked = std::time::Instant::now();
     screen.press("?");
     screen.wait_for("Keys of this page");
     screen.press("\u{1b}");
     screen.wait_until_gone("Keys of this page");
-    let took = asked.elapsed();
     assert!(
-        took < std::time::Duration::from_secs(4),
-        "keys waited {took:?} for the request"
+        screen.shows("reclaim: asked, waiting for the answer"),
+        "keys do not wait for the request"
     );
     screen.wait_for("reclaim refused: no answer within 5 s");
     quit(screen);
