@@ -236,11 +236,11 @@ impl<V: View> AnySource for Source<V> {
     fn observed(&self, window: Duration) -> KindInput {
         let backing = self.backing.load_full();
         self.remember_size(&backing);
-        let known = |known: PerForm| {
+        let of_kind = |noted: PerForm| {
             if V::KIND == Kind::Secret {
-                known.metadata_only()
+                noted.metadata_only()
             } else {
-                known
+                noted
             }
         };
         let (objects, _, decoded) = backing.kept.totals();
@@ -256,8 +256,8 @@ impl<V: View> AnySource for Source<V> {
             projected: form_of::<V>(Keep::Selected),
             selected,
             total: (backing.keep == Keep::All && backing.is_synced()).then_some(objects),
-            bytes: known(self.sizes.last()),
-            pace: known(self.lists.pace()),
+            bytes: of_kind(self.sizes.last()),
+            pace: of_kind(self.lists.pace()),
             decoded,
             observed: self.counts.observed(window),
             relists: self.lists.complete().saturating_sub(watches),
