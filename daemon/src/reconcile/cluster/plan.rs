@@ -10,7 +10,7 @@ use neo4j_operator_shared::Kind;
 
 use super::{
     desired::{Desired, Role},
-    observe::{Child, Children},
+    observe::{Child, Children, Pod, Set},
     render::{Part, PoolState, Rendered, stateful_set::changed_parts},
 };
 use crate::reconcile::{Effect, Manifest};
@@ -87,8 +87,10 @@ pub fn pools(desired: &Desired, children: &Children, formed: bool, growing: bool
             pool.replicas
         };
         // Pods of a cluster that never ran are made anew from the newest template, and once begun that goes on: behind a
-        // partition those that come back meanwhile would be of the old one.
-        let replacing = !formed && set.current_revision != set.update_revision;
+        // partition those that come back meanwhile would be of the old one. A set whose first status was lost takes the
+        // newest revision for the current one, so the pods are asked too.
+        let is_old = |pod: &Pod| pod.set == set.name && is_outdated(set, pod);
+        let replacing = !formed && (set.current_revision != set.update_revision || children.pods.iter().any(is_old));
         let partition = if replacing { 0 } else { replicas };
         pools.states.insert(pool.role, PoolState { replicas, partition });
     }
@@ -229,6 +231,11 @@ fn remove(kind: Kind, name: &str, child: &Child, rendered: &Rendered, reason: &s
     }
 }
 
+/// Whether a pod was made from another template than the newest, as far as the set knows it.
+fn is_outdated(set: &Set, pod: &Pod) -> bool {
+    set.update_revision.is_some() && pod.revision != set.update_revision
+}
+
 /// Pods of an older template of a cluster that never ran: nobody uses them, and they would wait for ever.
 fn outdated_pods(rendered: &Rendered, children: &Children, pools: &Pools, replaceable: bool) -> Vec<Action> {
     if !replaceable {
@@ -246,7 +253,7 @@ fn outdated_pods(rendered: &Rendered, children: &Children, pools: &Pools, replac
                 .filter(move |pod| pod.set == set.name)
                 .map(move |pod| (set, pod))
         })
-        .filter(|(set, pod)| !pod.deleting && set.update_revision.is_some() && pod.revision != set.update_revision)
+        .filter(|(set, pod)| !pod.deleting && is_outdated(set, pod))
         .map(|(_, pod)| Action {
             effect: Effect::Delete {
                 kind: Kind::Pod,

@@ -38,6 +38,7 @@ const PASSWORD: &str = "correct-horse";
 const GENEROUS: Duration = Duration::from_secs(600);
 
 mod edition;
+mod replacing;
 
 /// Reaches the modelled servers by the addresses of their pods, without sockets.
 struct ModelDriver(Arc<FakeNeo4j>);
@@ -494,33 +495,6 @@ async fn a_changed_template_and_password_are_held_and_named() {
             .metadata
             .generation;
         assert_eq!(after, set);
-    }))
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_first_image_that_never_ran_is_replaced() {
-    within(Box::pin(async {
-        let world = World::new().await;
-        // Neo4j refuses to start with a setting that it does not know.
-        world.cluster(json!({"config": {"no.such.setting": "1"}})).await;
-        world
-            .until("the crash", |status| {
-                condition(status, "ServersHealthy").1 == "PodCrashLooping"
-            })
-            .await;
-        world.change(json!({"config": null})).await;
-        world.ready().await;
-        let set = world.api::<StatefulSet>().get("graph-server").await.unwrap();
-        let partition = set
-            .spec
-            .unwrap()
-            .update_strategy
-            .unwrap()
-            .rolling_update
-            .unwrap()
-            .partition;
-        assert_eq!(partition, Some(3));
     }))
     .await;
 }
