@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, StatefulSet},
+    apps::v1::{ControllerRevision, StatefulSet, StatefulSetStatus},
     core::v1::{PersistentVolumeClaim, Pod},
 };
 use serde_json::json;
@@ -125,12 +125,28 @@ impl Controller {
         }
         // The status tells what was seen, also where an action failed.
         if set.status.as_ref() != Some(&plan.status) {
-            self.sets.replace_status(&set, &plan.status).await?;
+            self.report(&set, &plan.status).await?;
         }
         outcome?;
         self.own_claims(&set, &pods).await?;
         revisions.trim(&self.revisions, &set, &pods).await?;
         Ok(plan.look_again)
+    }
+
+    /// Writes the status, also over a set that changed meanwhile: as in Kubernetes it is of the generation that it names. Without
+    /// it the next look would take the newest revision for the one of the pods that were just created.
+    async fn report(&self, set: &Arc<StatefulSet>, status: &StatefulSetStatus) -> Result<(), Error> {
+        let key = Key::of(&**set);
+        let mut newest = Arc::clone(set);
+        loop {
+            match self.sets.replace_status(&newest, status).await {
+                Err(error) if error.is_conflict() => match self.sets.fetch(&key).await? {
+                    Some(now) if meta::uid(&*now) == meta::uid(&**set) => newest = now,
+                    _ => return Ok(()),
+                },
+                written => return written,
+            }
+        }
     }
 
     async fn act(&self, set: &StatefulSet, revisions: &Revisions, action: &Action) -> Result<(), Error> {
