@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod stateful_sets;
+mod views;
 
 /// A cluster without Neo4j, and what plays its pods.
 struct World {

@@ -101,6 +101,8 @@ struct Copy<K> {
     objects: BTreeMap<Key, Arc<K>>,
     /// uids that we know to be deleted though the watch has not said so yet.
     gone: BTreeSet<String>,
+    /// How far the watch has come, as a resource version: what is not here and was written before is deleted.
+    reached: u64,
     /// While a list is being read: keys it has shown, and keys written meanwhile (which it may not know yet).
     listed: Option<BTreeSet<Key>>,
     written: BTreeSet<Key>,
@@ -130,6 +132,7 @@ where
             copy: Mutex::new(Copy {
                 objects: BTreeMap::new(),
                 gone: BTreeSet::new(),
+                reached: 0,
                 listed: None,
                 written: BTreeSet::new(),
             }),
@@ -207,7 +210,10 @@ where
             if object.meta().uid.as_ref().is_some_and(|uid| copy.gone.contains(uid)) {
                 return;
             }
-            if copy.objects.get(&key).is_some_and(|known| is_known(&**known, &*object)) {
+            let known = copy.objects.get(&key);
+            // The answer to a write may come later than the watch tells that the object is deleted.
+            let late = || own_write && version(&*object).is_some_and(|version| version <= copy.reached);
+            if known.map_or_else(late, |known| is_known(&**known, &*object)) {
                 return;
             }
             copy.objects.insert(key, Arc::clone(&object))
@@ -238,6 +244,12 @@ where
         if let Some(last) = last {
             self.tell(&Change::Deleted(&*last));
         }
+    }
+
+    /// The watch tells what happened up to this object's version.
+    fn reach(&self, object: &K) {
+        let mut copy = self.copy();
+        copy.reached = copy.reached.max(version(object).unwrap_or(0));
     }
 
     fn begin_list(&self) {
@@ -317,7 +329,10 @@ where
                     failures = 0;
                     match event {
                         watcher::Event::Init => self.begin_list(),
-                        watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
+                        // The objects of a list come in the order of their names: none tells how far the list goes.
+                        watcher::Event::InitApply(object) => self.take_in(object, false),
+                        watcher::Event::Apply(object) => {
+                            self.reach(&object);
                             self.take_in(object, false);
                         }
                         watcher::Event::InitDone => {
@@ -325,6 +340,7 @@ where
                             worked = true;
                         }
                         watcher::Event::Delete(object) => {
+                            self.reach(&object);
                             self.take_out(&Key::of(&object), object.meta().uid.as_deref(), false);
                         }
                     }
@@ -523,11 +539,14 @@ pub async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result
     }
 }
 
+fn version<K: Resource>(object: &K) -> Option<u64> {
+    object.meta().resource_version.as_ref()?.parse().ok()
+}
+
 /// Whether the copy has this state or a later one. A write that changed nothing is therefore no change: nobody is woken by it.
 fn is_known<K: Resource>(known: &K, other: &K) -> bool {
-    let number = |object: &K| object.meta().resource_version.as_ref()?.parse::<u64>().ok();
     let same_object = known.meta().uid == other.meta().uid;
-    match (number(known), number(other)) {
+    match (version(known), version(other)) {
         (Some(known), Some(other)) => known > other || (known == other && same_object),
         _ => same_object && known.meta().resource_version == other.meta().resource_version,
     }
