@@ -62,11 +62,22 @@ pub fn used(requests: &[AuditRecord], user: &str) -> BTreeSet<Right> {
 
 /// The requests of a user that were answered 403, each as its right and the object it was for.
 pub fn refused(requests: &[AuditRecord], user: &str) -> Vec<String> {
-    let theirs = requests
-        .iter()
-        .filter(|request| request.user == user && request.code == 403);
-    let line = |request: &AuditRecord| format!("{} {}/{}", right(request), request.namespace, request.name);
-    theirs.map(line).collect()
+    let theirs = requests.iter().filter(|request| request.user == user);
+    theirs.filter(|request| request.code == 403).map(line).collect()
+}
+
+/// The requests of a user that write objects, each as its right and the object it was for. A review asks, though it is created.
+pub fn written(requests: &[AuditRecord], user: &str) -> Vec<String> {
+    let theirs = requests.iter().filter(|request| request.user == user);
+    theirs
+        .filter(|request| !matches!(request.verb.as_str(), "get" | "list" | "watch"))
+        .filter(|request| !request.resource.is_empty() && !request.resource.ends_with("reviews"))
+        .map(line)
+        .collect()
+}
+
+fn line(request: &AuditRecord) -> String {
+    format!("{} {}/{}", right(request), request.namespace, request.name)
 }
 
 fn right(request: &AuditRecord) -> Right {
@@ -110,6 +121,21 @@ mod tests {
         let used: Vec<_> = used(&requests, "operator").iter().map(Right::to_string).collect();
         assert_eq!(used, ["get pods", "patch pods/status"]);
         assert_eq!(refused(&requests, "operator"), ["delete pods n/a"]);
+    }
+
+    #[test]
+    fn what_writes_is_told_from_what_asks() {
+        let requests = [
+            request("operator", "watch", "pods", "", 200),
+            request("operator", "create", "selfsubjectaccessreviews", "", 201),
+            request("operator", "patch", "pods", "", 200),
+            request("operator", "deletecollection", "pods", "", 200),
+            request("admin", "create", "pods", "", 201),
+        ];
+        assert_eq!(
+            written(&requests, "operator"),
+            ["patch pods n/a", "deletecollection pods n/a"]
+        );
     }
 
     #[test]

@@ -392,11 +392,3 @@ pub fn cluster(name: &str) -> Value {
         },
     })
 }
-
-/// Names and resource versions of the objects in an inventory: equal where nobody wrote.
-pub fn versions(inventory: &BTreeMap<Id, Value>) -> BTreeMap<Id, String> {
-    inventory
-        .iter()
-        .map(|(id, object)| (id.clone(), text(object, "/metadata/resourceVersion").to_owned()))
-        .collect()
-}

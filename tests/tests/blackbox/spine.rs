@@ -109,7 +109,13 @@ async fn is_formed(scene: &Scene, cluster: &Value) {
         if set["metadata"]["labels"]["neo4j.com/cluster"] != name {
             continue;
         }
-        assert_eq!(set["status"]["readyReplicas"], set["spec"]["replicas"], "{name}");
+        // The operator looks at the pods; the set counts them a little later.
+        let (kind, called) = ("StatefulSet", text(&set, "/metadata/name"));
+        let set = scene
+            .wait(kind, called, "a count of all its pods", |set| {
+                set["status"]["readyReplicas"] == set["spec"]["replicas"]
+            })
+            .await;
         assert_eq!(
             set["spec"]["updateStrategy"]["rollingUpdate"]["partition"], set["spec"]["replicas"],
             "{name}: a changed template must not reach pods by itself"
