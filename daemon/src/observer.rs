@@ -12,7 +12,7 @@ use neo4j_operator_shared::{
 };
 
 use crate::{
-    cache::CacheObserver,
+    cache::{CacheObserver, Over},
     kube::client::{ApiCall, ApiObserver},
     memory::Manager,
     reconcile::{BoardObserver, worker::RunObserver},
@@ -162,16 +162,9 @@ impl CacheObserver for Observer {
         self.telemetry.cache.refused(from, to);
     }
 
-    fn over_budget(&self, bytes: u64, budget: u64, kind: Kind, of_kind: u64) {
-        let mb = |bytes: u64| bytes as f64 / 1e6;
+    fn over_budget(&self, over: &Over) {
         // The log is where warnings become events.
-        tracing::warn!(
-            "the cache takes {:.1} MB of its budget of {:.1} MB, {kind} {:.1} MB of it: give {kind} a smaller strategy, \
-             or raise --cache-budget",
-            mb(bytes),
-            mb(budget),
-            mb(of_kind)
-        );
+        tracing::warn!("{over}: {}", over.advice());
     }
 
     fn chosen(&self, choice: &Choice) {

@@ -246,7 +246,10 @@ fn cache_settings(settings: &Settings, scope: Scope) -> cache::Settings {
         overrides: settings.cache_strategy_for.iter().copied().collect(),
         selectors: settings.cache_selector.iter().cloned().collect(),
         scope,
-        budget: settings.cache_budget,
+        budgets: cache::Budgets {
+            total: settings.cache_budget,
+            kinds: settings.cache_budget_for.iter().copied().collect(),
+        },
         limits: cache::Limits {
             workers: usize::from(settings.warmup_workers),
             pause: settings.cache_switch_pause,

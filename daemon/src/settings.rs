@@ -40,6 +40,10 @@ pub struct Settings {
     #[arg(long, env = "NEO4J_OPERATOR_CACHE_BUDGET", value_name = "SIZE", value_parser = cache_size)]
     pub cache_budget: Option<u64>,
 
+    /// Bytes that the cache of one kind may take, such as pods=16Mi; may be repeated
+    #[arg(long, env = "NEO4J_OPERATOR_CACHE_BUDGET_FOR", value_name = "KIND=SIZE", value_delimiter = ',', value_parser = budget_for)]
+    pub cache_budget_for: Vec<(Kind, u64)>,
+
     /// Least time between two changes of the cache strategy
     #[arg(long, env = "NEO4J_OPERATOR_CACHE_SWITCH_PAUSE", value_name = "DURATION", default_value = "10s", value_parser = duration_or_none)]
     pub cache_switch_pause: Duration,
@@ -239,6 +243,13 @@ fn strategy_for(text: &str) -> Result<(Kind, Strategy), String> {
     Ok((cached_kind(kind)?, strategy(name)?))
 }
 
+fn budget_for(text: &str) -> Result<(Kind, u64), String> {
+    let (kind, size) = text
+        .split_once('=')
+        .ok_or_else(|| "write kind=size, such as pods=16Mi".to_owned())?;
+    Ok((cached_kind(kind)?, cache_size(size)?))
+}
+
 /// One row of the table of settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -403,6 +414,9 @@ mod tests {
             (["--warmup-workers", "0"], "1..=16"),
             (["--cache-budget", "0"], "--cache-strategy none"),
             (["--cache-budget", "much"], "512Mi"),
+            (["--cache-budget-for", "pods"], "pods=16Mi"),
+            (["--cache-budget-for", "pods=0"], "--cache-strategy none"),
+            (["--cache-budget-for", "neo4jbackups=16Mi"], "always watched"),
             (["--cache-strategy-for", "pods"], "pods=none"),
             (["--cache-strategy-for", "neo4jdatabases=none"], "always watched"),
             (["--cache-strategy-for", "widgets=none"], "statefulsets"),

@@ -49,6 +49,9 @@ pub struct KindCache {
     pub objects: u64,
     /// Bytes kept.
     pub bytes: u64,
+    /// Bytes that it may take; absent without such a bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<u64>,
     /// Of those, bytes of objects that were decoded for reads and can be dropped at any time.
     #[serde(default)]
     pub decoded_bytes: u64,

@@ -62,7 +62,7 @@ names! {
     CACHE_STRATEGY_SWITCHES = "neo4j_operator_cache_strategy_switches_total";
     /// Histogram: from, to.
     CACHE_STRATEGY_SWITCH_DURATION = "neo4j_operator_cache_strategy_switch_duration_seconds";
-    /// Gauge. Only with `--cache-budget`; of all kinds together.
+    /// Gauge: `resource_type`, with `--cache-budget-for`; without that label, with `--cache-budget`, of all kinds together.
     CACHE_BUDGET = "neo4j_operator_cache_budget_bytes";
     /// Gauge: quantity.
     CACHE_PREDICTION_ERROR = "neo4j_operator_cache_prediction_error_ratio";

@@ -22,6 +22,8 @@ const GAIN: f64 = 0.1;
 /// How much better than a goal a strategy has to be before it is chosen anew: one that just meets it would be
 /// left again with the next breath of the load.
 const CLEARANCE: f64 = 0.05;
+/// A bound that is broken, in goals that are.
+const BOUND: u32 = 100;
 /// Differences in bytes that are none.
 const SAME_BYTES: f64 = 4096.0;
 /// How long a kind stays with a strategy at least.
@@ -159,7 +161,10 @@ impl State {
 #[derive(Clone, Debug, PartialEq)]
 struct Weight {
     strategy: Strategy,
+    /// What is not met: goals, and bounds that somebody set.
     broken: Vec<&'static str>,
+    /// The lower the better: a bound counts for more than all goals.
+    faults: u32,
     bytes: f64,
     hits: f64,
 }
@@ -187,12 +192,18 @@ fn weigh(input: &Input, kind: &KindInput, strategy: Strategy) -> Option<Weight> 
     if forecast.p99.is_some_and(|p99| over(GoalId::Reconcile, p99.value)) {
         broken.push(GoalId::Reconcile.as_str());
     }
-    let budget = input.process.budget;
-    if budget.is_some_and(|budget| forecast.cache_bytes.value > budget * (1.0 - clear)) {
+    let goals = broken.len();
+    let beyond = |bytes: f64, budget: Option<f64>| budget.is_some_and(|budget| bytes > budget * (1.0 - clear));
+    if beyond(forecast.cache_bytes.value, input.process.budget) {
         broken.push("the budget");
     }
+    if beyond(row.bytes, kind.budget) {
+        broken.push("its budget");
+    }
+    let bounds = broken.len() - goals;
     Some(Weight {
         strategy,
+        faults: BOUND * bounds as u32 + goals as u32,
         broken,
         bytes: row.bytes,
         hits: row.hit_rate.unwrap_or(0.0),
@@ -206,11 +217,11 @@ fn weights(input: &Input, kind: &KindInput) -> Vec<Weight> {
         .collect()
 }
 
-/// The least bytes among those that break the fewest goals; what takes about as much is chosen by what it
+/// The least bytes among those with the fewest faults; what takes about as much is chosen by what it
 /// answers, and what runs stays.
 fn lightest(weights: &[Weight], running: Strategy) -> Option<&Weight> {
-    let fewest = weights.iter().map(|weight| weight.broken.len()).min()?;
-    let fit = || weights.iter().filter(|weight| weight.broken.len() == fewest);
+    let fewest = weights.iter().map(|weight| weight.faults).min()?;
+    let fit = || weights.iter().filter(|weight| weight.faults == fewest);
     let least = fit().map(|weight| weight.bytes).fold(f64::INFINITY, f64::min);
     let near = || fit().filter(|weight| weight.bytes <= least * 1.01 + SAME_BYTES);
     // A kind that nobody reads may as well wait to be raised by a read.
@@ -253,7 +264,7 @@ fn verdict(weights: &[Weight], running: Strategy) -> Option<(Strategy, String)> 
     if best.strategy == running {
         return Some((running, format!("{} with the least memory", met(now))));
     }
-    if best.broken.len() < now.broken.len() {
+    if best.faults < now.faults {
         let reason = format!("{running} {}, {} {}", met(now), best.strategy, met(best));
         return Some((best.strategy, reason));
     }
@@ -377,7 +388,7 @@ fn wish(situation: &Situation<'_>, state: &mut State, kind: &KindInput, now: Ins
     }
     let of = |strategy| weights.iter().find(|weight| weight.strategy == strategy);
     let (broken, bytes) = match (of(kind.running), of(to)) {
-        (Some(from), Some(to)) => (from.broken.len() as f64 - to.broken.len() as f64, from.bytes - to.bytes),
+        (Some(from), Some(to)) => (f64::from(from.faults) - f64::from(to.faults), from.bytes - to.bytes),
         _ => (0.0, 0.0),
     };
     let held = if let Some(left) = state.barred(

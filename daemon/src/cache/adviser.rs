@@ -5,7 +5,7 @@
 //! looks twice a minute whether an outcome is due, and once a minute what `adaptive` would choose.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -57,7 +57,6 @@ pub(super) struct Adviser {
     switcher: Arc<Switcher>,
     observer: Arc<dyn CacheObserver>,
     workers: u64,
-    budget: Option<u64>,
     started: Instant,
     probes: Probes,
     state: Mutex<State>,
@@ -78,6 +77,8 @@ struct State {
     requests: VecDeque<(Instant, u64)>,
     adaptive: adaptive::State,
     choices: VecDeque<Choice>,
+    /// Bounds that were not kept at the last look.
+    over: BTreeSet<Option<Kind>>,
     /// The change that `adaptive` has begun, until its end is known.
     moving: Option<(String, Move)>,
 }
@@ -90,7 +91,6 @@ impl Adviser {
         switcher: Arc<Switcher>,
         observer: Arc<dyn CacheObserver>,
         workers: usize,
-        budget: Option<u64>,
     ) -> Self {
         Self {
             client,
@@ -99,7 +99,6 @@ impl Adviser {
             switcher,
             observer,
             workers: workers as u64,
-            budget,
             started: Instant::now(),
             probes: Probes::default(),
             state: Mutex::default(),
@@ -157,35 +156,36 @@ impl Adviser {
             operation: self.switcher.operation(),
             record,
             errors,
-            advice: input
-                .kinds
-                .iter()
-                .filter_map(|kind| forecast::advice(&input, kind))
-                .collect(),
+            advice: self.advice(&input),
             choices,
         }
     }
 
-    /// Bytes that all stores may take.
-    pub(super) fn budget(&self) -> Option<u64> {
-        self.budget
+    fn advice(&self, input: &Input) -> Vec<String> {
+        let over = self.switcher.over_budgets().into_iter();
+        let over = over.map(|over| format!("{over}: {}", over.advice()));
+        let kinds = input.kinds.iter().filter_map(|kind| forecast::advice(input, kind));
+        over.chain(kinds).collect()
     }
 
     /// Stores over their budget drop what was decoded for reads, and close up. What is then still too much is
-    /// told, with the kind that takes most; under `adaptive` that kind is stepped down by the next decision.
-    fn keep_to_budget(&self) {
-        let Some(budget) = self.budget else { return };
-        let total = || -> u64 { self.sources.iter().map(|(_, source)| source.bytes().0).sum() };
-        if total() <= budget {
-            return;
+    /// told once; under `adaptive` such a kind is stepped down by one of the next decisions.
+    fn keep_to_budgets(&self) {
+        for over in self.switcher.over_budgets() {
+            let named = self
+                .sources
+                .iter()
+                .filter(|(kind, _)| over.of.is_none_or(|of| of == *kind));
+            for (_, source) in named {
+                source.evict_decoded();
+                source.compact();
+            }
         }
-        for (_, source) in &self.sources {
-            source.evict_decoded();
-            source.compact();
-        }
-        let (bytes, largest) = (total(), self.sources.iter().max_by_key(|(_, source)| source.bytes().0));
-        if let Some((kind, source)) = largest.filter(|_| bytes > budget) {
-            self.observer.over_budget(bytes, budget, *kind, source.bytes().0);
+        let over = self.switcher.over_budgets();
+        let bounds = over.iter().map(|over| over.of).collect();
+        let told = std::mem::replace(&mut self.state().over, bounds);
+        for new in over.iter().filter(|over| !told.contains(&over.of)) {
+            self.observer.over_budget(new);
         }
     }
 
@@ -198,11 +198,12 @@ impl Adviser {
         let looks = looks.map(|(kind, _)| self.probes.look(&self.client, *kind, &scope));
         let seen = join_all(looks).await;
         let rtts: Vec<f64> = seen.iter().filter_map(|seen| seen.rtt).collect();
-        let policy = self.switcher.policy();
+        let (policy, budgets) = (self.switcher.policy(), self.switcher.budgets());
         let kinds = self.sources.iter().map(|(kind, source)| {
             let mut input = source.observed(sample.window);
             (input.strategy, input.pinned) = policy.set(*kind);
             input.running = policy.runs(*kind);
+            input.budget = budgets.of(*kind).map(|budget| budget as f64);
             let seen = self.probes.known(*kind);
             input.total = input.total.or(seen.total);
             input.wire = seen.wire;
@@ -223,7 +224,7 @@ impl Adviser {
                 page: PAGE,
                 list_rtt: (!rtts.is_empty()).then(|| rtts.iter().sum::<f64>() / rtts.len() as f64),
                 workers: self.workers,
-                budget: self.budget.map(|budget| budget as f64),
+                budget: budgets.total.map(|budget| budget as f64),
                 past_error: self.switcher.mean_error(),
                 needed: sample.needed,
             },
@@ -306,7 +307,7 @@ impl Adviser {
             }
             self.note_requests();
             self.note_end();
-            self.keep_to_budget();
+            self.keep_to_budgets();
             count = count.wrapping_add(1);
             if count.is_multiple_of(2) || self.observer.level() >= 3 {
                 self.adapt().await;

@@ -17,6 +17,7 @@ mod adaptive;
 mod adviser;
 mod answer;
 mod backing;
+mod budgets;
 mod counts;
 mod custom;
 mod decoded;
@@ -53,6 +54,7 @@ mod views;
 mod weight;
 
 pub use answer::{Answer, Freshness, ReadSource};
+pub use budgets::{Budgets, Over};
 pub use custom::{Custom, CustomKind};
 pub use filter::{Selector, SelectorError};
 pub use ident::{Uid, Version};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Over;
 use neo4j_operator_shared::{
     Kind, Strategy,
     cache::WarmupResult,
@@ -27,8 +28,8 @@ pub trait CacheObserver: Send + Sync + 'static {
     fn refused(&self, _from: Strategy, _to: Strategy) {}
     /// A change moved a kind of `adaptive`, or left it: why.
     fn chosen(&self, _choice: &Choice) {}
-    /// The stores take more than they may, and nothing more can be dropped; `kind` takes most of it.
-    fn over_budget(&self, _bytes: u64, _budget: u64, _kind: Kind, _of_kind: u64) {}
+    /// Stores take more than they may since now, and nothing more can be dropped.
+    fn over_budget(&self, _over: &Over) {}
     /// What is, in the quantities of a forecast.
     fn measured(&self) -> Measured {
         Measured::default()

@@ -17,6 +17,7 @@ use super::{
     adviser::Adviser,
     answer::{Answer, ReadSource},
     backing::{Ground, Keep, synced},
+    budgets::Budgets,
     custom::{Custom, CustomKind},
     filter::Selector,
     follow::Follower,
@@ -52,8 +53,8 @@ pub struct Settings {
     pub selectors: BTreeMap<Kind, Selector>,
     /// Namespaces.
     pub scope: Scope,
-    /// Bytes that all stores may take.
-    pub budget: Option<u64>,
+    /// Bytes that the stores may take.
+    pub budgets: Budgets,
     /// Bounds of changes and warm-ups.
     pub limits: Limits,
 }
@@ -128,6 +129,7 @@ impl Router {
             sources.clone(),
             policy,
             settings.limits,
+            settings.budgets.clone(),
             Arc::clone(&observer),
             tasks.clone(),
             cancel.clone(),
@@ -139,7 +141,6 @@ impl Router {
             Arc::clone(&switcher),
             observer,
             settings.limits.workers,
-            settings.budget,
         ));
         tasks.spawn(Arc::clone(&adviser).run(cancel));
         Self {
@@ -487,16 +488,20 @@ impl Router {
     pub fn snapshot(&self) -> Cache {
         let watching = self.inner.watching.as_ref();
         let policy = watching.map(|watching| watching.switcher.policy()).unwrap_or_default();
-        let rows = self.inner.sources.iter();
-        let kinds: Vec<KindCache> = rows
-            .map(|(kind, source)| source.row(policy.runs(*kind), policy.set(*kind).1))
-            .collect();
+        let budgets = watching
+            .map(|watching| watching.switcher.budgets().clone())
+            .unwrap_or_default();
+        let rows = self.inner.sources.iter().map(|(kind, source)| KindCache {
+            budget: budgets.of(*kind),
+            ..source.row(policy.runs(*kind), policy.set(*kind).1)
+        });
+        let kinds: Vec<KindCache> = rows.collect();
         Cache {
             strategy: watching.map_or(Strategy::None, |_| policy.default),
             hit_rate: watching.and_then(|watching| watching.switcher.measured().hit_rate),
             objects: kinds.iter().map(|kind| kind.objects).sum(),
             bytes: kinds.iter().map(|kind| kind.bytes).sum(),
-            budget: watching.and_then(|watching| watching.adviser.budget()),
+            budget: budgets.total,
             operation: watching.and_then(|watching| watching.switcher.operation()),
             kinds,
         }

@@ -209,6 +209,7 @@ impl<V: View> AnySource for Source<V> {
             selector: backing.filter.as_ref().map(Filter::selector),
             objects,
             bytes,
+            budget: None,
             decoded_bytes,
             reads: self.counts.reads(),
             misses: self.counts.misses(),

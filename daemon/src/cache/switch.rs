@@ -6,6 +6,7 @@
 //! when `rollbackAfter` is over, and one that is broken but was met before brings the old strategies back.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -26,6 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     CacheObserver,
     backing::Keep,
+    budgets::{Budgets, Over},
     counts::rate,
     fill::{NotReady, fill, free},
     policy::Policy,
@@ -97,6 +99,7 @@ pub(super) struct Switcher {
     policy: ArcSwap<Policy>,
     state: Mutex<State>,
     limits: Limits,
+    budgets: Budgets,
     observer: Arc<dyn CacheObserver>,
     tasks: TaskTracker,
     cancel: CancellationToken,
@@ -137,6 +140,8 @@ struct Change {
     cancel: CancellationToken,
     rollback: Option<Duration>,
     measured: Measured,
+    /// Bounds of the stores that were not kept before it.
+    over: BTreeSet<Option<Kind>>,
 }
 
 impl Switcher {
@@ -144,6 +149,7 @@ impl Switcher {
         sources: Vec<(Kind, Arc<dyn AnySource>)>,
         policy: Policy,
         limits: Limits,
+        budgets: Budgets,
         observer: Arc<dyn CacheObserver>,
         tasks: TaskTracker,
         cancel: CancellationToken,
@@ -156,6 +162,7 @@ impl Switcher {
                 ..State::default()
             }),
             limits,
+            budgets,
             observer,
             tasks,
             cancel,
@@ -169,6 +176,17 @@ impl Switcher {
     /// The bounds of changes.
     pub(super) fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// What the stores may take.
+    pub(super) fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
+    /// Which bounds of the stores are not kept.
+    pub(super) fn over_budgets(&self) -> Vec<Over> {
+        let sizes = self.sources.iter().map(|(kind, source)| (*kind, source.bytes().0));
+        self.budgets.over(&sizes.collect::<Vec<_>>())
     }
 
     /// What is, in the quantities of a forecast.
@@ -398,6 +416,7 @@ impl Switcher {
             cancel,
             rollback: plan.rollback,
             measured,
+            over: self.over_budgets().iter().map(|over| over.of).collect(),
         };
         let switcher = Arc::clone(self);
         self.tasks.spawn(async move { switcher.run(change).await });
@@ -526,10 +545,16 @@ impl Switcher {
 
     /// When the time is over: a goal that was met before and is broken since brings the old strategies back.
     fn look_back(self: &Arc<Self>, change: Change, swapped: Counted) {
-        let over_budget = self.observer.room() == Some(0);
+        let over = if self.observer.room() == Some(0) {
+            Some("the memory is over its limit".to_owned())
+        } else {
+            let mut over = self.over_budgets().into_iter();
+            over.find(|over| !change.over.contains(&over.of))
+                .map(|over| over.to_string())
+        };
         let since = self.counted().since(swapped);
         let rate = since.hit_rate().filter(|_| since.reads > record::READS);
-        let broken = broken(change.measured.hit_rate, rate, over_budget);
+        let broken = broken(change.measured.hit_rate, rate, over);
         let mut state = self.state();
         let Some((mut operation, _)) = state.watching.take_if(|(known, _)| known.id == change.id) else {
             return;
@@ -569,8 +594,9 @@ fn progress(changes: &[(Kind, Keep, Arc<dyn AnySource>)]) -> Vec<KindProgress> {
     rows.collect()
 }
 
-/// What is broken and was not before. Rates of hits: over the minutes before the change, and since.
-fn broken(before: Option<f64>, since: Option<f64>, over_budget: bool) -> Option<String> {
+/// What is broken and was not before. Rates of hits: over the minutes before the change, and since; `over`: which bound of
+/// the memory.
+fn broken(before: Option<f64>, since: Option<f64>, over: Option<String>) -> Option<String> {
     let target = GoalId::HitRate.target().1;
     let met = |rate: Option<f64>| rate.is_none_or(|rate| rate >= target);
     if met(before) && !met(since) {
@@ -580,5 +606,5 @@ fn broken(before: Option<f64>, since: Option<f64>, over_budget: bool) -> Option<
             target * 100.0
         ));
     }
-    over_budget.then(|| "goes back: the memory is over its limit".to_owned())
+    over.map(|over| format!("goes back: {over}"))
 }

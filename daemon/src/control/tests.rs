@@ -348,7 +348,6 @@ async fn a_scrape_holds_every_family_whose_system_exists_and_only_what_was_asked
         "neo4j_operator_memory_reclaimed_bytes_total",
         "neo4j_operator_memory_reclaim_duration_seconds",
         "neo4j_operator_control_requests_total",
-        "neo4j_operator_cache_budget_bytes",
         "neo4j_operator_cache_strategy_switches_total",
         "neo4j_operator_cache_strategy_switch_duration_seconds",
         "neo4j_operator_cache_evictions_total",
@@ -360,6 +359,8 @@ async fn a_scrape_holds_every_family_whose_system_exists_and_only_what_was_asked
     assert!(text.contains("neo4j_operator_cr_ready{resource=\"neo4jdatabases\",cluster=\"default/minimal\"} 0\n"));
     assert!(text.contains("neo4j_operator_cluster_phase{cluster=\"default/minimal\",phase=\"Ready\"} 1\n"));
     assert!(text.contains("neo4j_operator_memory_usage_bytes{component=\"after_gc\"} 12000000\n"));
+    assert!(text.contains("neo4j_operator_cache_budget_bytes 67108864\n"));
+    assert!(text.contains("neo4j_operator_cache_budget_bytes{resource_type=\"pods\"} 16777216\n"));
     let _ = world.get("/v1/clusters/no/such").await;
     let counted = ask("/metrics?name[]=neo4j_operator_control_requests_total").await;
     let line = "neo4j_operator_control_requests_total{code=\"404\",endpoint=\"/v1/clusters/{namespace}/{name}\"} 1\n";

@@ -173,11 +173,19 @@ fn cache(out: &mut Exposition, facts: &dyn Facts) {
         let labels = [("strategy", strategy.as_str())];
         default.sample(&labels, flag(strategy == cache.strategy));
     }
-    if let Some(budget) = cache.budget {
-        out.gauge(metrics::CACHE_BUDGET, "Bytes that all kinds together may take.")
-            .sample(&[], budget as f64);
-    }
     let kinds = cache.kinds;
+    let mut budgets = out.gauge(
+        metrics::CACHE_BUDGET,
+        "Bytes that a kind may take; without a kind, all of them together.",
+    );
+    if let Some(budget) = cache.budget {
+        budgets.sample(&[], budget as f64);
+    }
+    for kind in &kinds {
+        if let Some(budget) = kind.budget {
+            budgets.sample(&[("resource_type", kind.kind.plural())], budget as f64);
+        }
+    }
     let mut strategies = out.gauge(
         metrics::CACHE_KIND_STRATEGY,
         "Strategy of a kind: 1 for the one in force.",

@@ -86,6 +86,7 @@ pub fn sample(start: Instant, second: u32) -> Sample {
                 selector: Some("neo4j.com/cluster".into()),
                 objects: 9,
                 bytes: 4_500,
+                budget: None,
                 decoded_bytes: 0,
                 reads: Reads {
                     hit: 80,

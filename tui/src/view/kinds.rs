@@ -73,7 +73,7 @@ fn head(wide: bool) -> String {
             "miss/s",
             "idle",
             "age",
-            "misses; selector"
+            "budget; misses; selector"
         )
     } else {
         format!(
@@ -99,7 +99,12 @@ fn kind_row<'a>(view: &View<'a>, row: &KindCache, cursor: bool, width: usize, wi
     let rate = view.app.model.reads.rate(row.kind);
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), per_second);
     let (hits, missed) = (number(rate.map(|rate| rate.hits)), number(rate.map(|rate| rate.misses)));
-    let why = misses(row);
+    let over = row.budget.is_some_and(|budget| row.bytes > budget);
+    let may = row.budget.map_or_else(String::new, |budget| {
+        let word = if over { "OVER" } else { "of" };
+        format!("{word} {}; ", bytes(budget as f64))
+    });
+    let why = format!("{may}{}", misses(row));
     let mark = if cursor { " > " } else { "   " };
     let text = if wide {
         let selector = row.selector.as_deref();
@@ -119,7 +124,7 @@ fn kind_row<'a>(view: &View<'a>, row: &KindCache, cursor: bool, width: usize, wi
             bytes(row.bytes as f64),
         )
     };
-    let role = match row.synced || !kept {
+    let role = match (row.synced || !kept) && !over {
         true if cursor => Role::Title,
         true => Role::Text,
         false => Role::Warn,

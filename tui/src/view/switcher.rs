@@ -276,7 +276,7 @@ fn options<'a>(view: &View<'a>, width: usize) -> Line<'a> {
     };
     let text = if width >= WIDE {
         format!(
-            " [{mark}] b: back in 5 min if the hit rate falls below 80% or memory is over its limit   d dry run  \
+            " [{mark}] b: back in 5 min if the hit rate falls below 80% or memory is over a limit   d dry run  \
              H history  {kind}"
         )
     } else {

@@ -145,6 +145,21 @@ async fn cache_page_idle_chosen_and_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kind_over_its_budget_is_told_without_colour_too() {
+    let (mut app, now) = on('3');
+    let row = |app: &mut App, budget| {
+        let sample = app.model.sample.as_mut().unwrap();
+        Arc::make_mut(sample).cache.kinds[0].budget = Some(budget);
+        let screen = screen(app, now, 120, 40);
+        screen.lines().find(|line| line.contains(" pods  ")).unwrap().to_owned()
+    };
+    let within = row(&mut app, 16_000);
+    assert!(within.contains("  of 16k; -;"), "{within}");
+    let over = row(&mut app, 4_000);
+    assert!(over.contains("  OVER 4.0k; -;"), "{over}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn cache_page_of_one_kind() {
     let (mut app, now) = on('3');
     press(&mut app, KeyCode::Tab);

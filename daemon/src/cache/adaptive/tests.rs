@@ -139,6 +139,29 @@ fn little_knowledge_an_unsettled_time_and_a_running_change_hold_it() {
 }
 
 #[test]
+fn a_kind_over_its_own_budget_is_made_smaller_and_the_others_are_not() {
+    let large = |which| {
+        let mut kind = adaptive(which, Strategy::Full);
+        // Only whole it answers what is read, and without it more than one goal is broken.
+        kind.observed = observed(3600 * 200, 3600 * 50, 3600 * 50);
+        kind
+    };
+    let mut minutes = Minutes::of(vec![large(Kind::Pod), large(Kind::ConfigMap)]);
+    assert_eq!(minutes.until_change(), None, "{:?}", minutes.decide());
+    minutes.input.kinds[1].budget = Some(1e6);
+    let wish = &minutes.decide().choices[1];
+    assert_eq!(wish.kind, Kind::ConfigMap);
+    assert!(
+        wish.reason
+            .contains("full breaks its budget, none breaks hit_rate, api_rate"),
+        "{}",
+        wish.reason
+    );
+    let (_, change) = minutes.until_change().unwrap();
+    assert_eq!((change.kind, change.to), (Kind::ConfigMap, Strategy::None));
+}
+
+#[test]
 fn what_was_set_by_hand_and_custom_resources_are_left_alone() {
     let mut primary = adaptive(Kind::Neo4jBackup, Strategy::Full);
     primary.pinned = false;

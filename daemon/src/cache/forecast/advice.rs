@@ -65,7 +65,7 @@ fn counted(objects: u64) -> String {
 }
 
 /// Bytes for people: `37 kB`, `9.4 MB`.
-pub(super) fn bytes(bytes: f64) -> String {
+pub(in crate::cache) fn bytes(bytes: f64) -> String {
     match bytes {
         small if small < 1000.0 => format!("{small:.0} B"),
         some if some < 1e6 => format!("{:.0} kB", some / 1e3),

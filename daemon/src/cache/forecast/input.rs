@@ -52,6 +52,8 @@ pub(in crate::cache) struct KindInput {
     pub relists: u64,
     /// Over so much time.
     pub since: Duration,
+    /// Bytes that it may take.
+    pub budget: Option<f64>,
     /// Watches: one, or one per namespace of the scope.
     pub watches: u64,
 }
@@ -152,6 +154,7 @@ impl KindInput {
             observed: Observed::default(),
             relists: 0,
             since: Duration::ZERO,
+            budget: None,
             watches: 1,
         }
     }

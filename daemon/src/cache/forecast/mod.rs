@@ -25,7 +25,7 @@ mod simulation;
 pub(in crate::cache) mod tests;
 
 pub(in crate::cache) use self::{
-    advice::advice,
+    advice::{advice, bytes},
     input::{Input, KindInput, PerForm, ProcessInput, ReadsOf, Recorded},
     kind::{Part, part},
     plan::Plan,
@@ -310,7 +310,12 @@ impl<'a> Parts<'a> {
         if let Some(budget) = self.input.process.budget
             && forecast.cache_bytes.value > budget
         {
-            parts.push(format!("over the cache's budget of {}", advice::bytes(budget)));
+            parts.push(format!("over the cache's budget of {}", bytes(budget)));
+        }
+        for (kind, part) in self.input.kinds.iter().zip(&self.then) {
+            if let Some(budget) = kind.budget.filter(|budget| part.bytes > *budget) {
+                parts.push(format!("{} over their budget of {}", kind.kind, bytes(budget)));
+            }
         }
         let uncounted: Vec<_> = self
             .input

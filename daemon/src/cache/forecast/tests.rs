@@ -162,6 +162,16 @@ fn goals_are_judged_and_the_verdict_says_so() {
         full.verdict,
         "meets all goals; over the cache's budget of 1.0 MB; takes 20.2 MB more"
     );
+    input.process.budget = None;
+    input.kinds[0].budget = Some(2e6);
+    assert_eq!(
+        forecast(&input, Strategy::Full).verdict,
+        "meets all goals; pods over their budget of 2.0 MB; takes 20.2 MB more"
+    );
+    assert_eq!(
+        forecast(&input, Strategy::Selective).verdict,
+        "meets all goals; runs now"
+    );
     input.kinds[0].total = None;
     let full = forecast(&input, Strategy::Full);
     assert!(

@@ -3,12 +3,15 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
+use k8s_openapi::api::core::v1::Service;
+use kube::{Api, api::PostParams};
 use neo4j_devcluster::apiserver::{Hooks, Options, Point, Server, Verdict};
 use neo4j_operator_shared::{
     cache::Form,
     goals::GoalId,
     switch::{OperationState, Quantity, Wanted},
 };
+use serde_json::json;
 
 use super::{switching::World, *};
 use crate::cache::ServiceView;
@@ -193,7 +196,10 @@ async fn a_change_that_does_not_fit_into_the_memory_is_refused_with_the_figures(
 async fn stores_over_their_budget_drop_what_they_can_and_say_so() {
     let world = World::with(Settings {
         strategy: Strategy::Full,
-        budget: Some(1),
+        budgets: Budgets {
+            total: Some(1),
+            ..Budgets::default()
+        },
         ..Settings::default()
     })
     .await;
@@ -205,5 +211,41 @@ async fn stores_over_their_budget_drop_what_they_can_and_say_so() {
     assert!(world.row().decoded_bytes > 0);
     tokio::time::sleep(Duration::from_secs(31)).await;
     assert_eq!(world.row().decoded_bytes, 0);
-    assert!(world.notes.lines().iter().any(|line| line == "configmaps over budget"));
+    let advice = "give configmaps a smaller strategy, or raise --cache-budget";
+    assert_eq!(world.notes.times_told(advice), 1);
+    let advised = world.router.strategies(None).await.unwrap().advice;
+    assert!(advised.iter().any(|line| line.ends_with(advice)), "{advised:?}");
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(
+        world.notes.times_told(advice),
+        1,
+        "told again though nothing has changed"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_over_its_own_budget_is_told_and_no_other_drops_anything() {
+    let world = World::with(Settings {
+        strategy: Strategy::Full,
+        budgets: Budgets {
+            kinds: [(Kind::Service, 1), (Kind::ConfigMap, 1 << 20)].into(),
+            ..Budgets::default()
+        },
+        ..Settings::default()
+    })
+    .await;
+    world.get("foreign").await;
+    let service = json!({"metadata": {"name": "a"}, "spec": {"ports": [{"port": 1}]}});
+    let service: Service = serde_json::from_value(service).unwrap();
+    let services: Api<Service> = Api::namespaced(world.server.client("default"), "default");
+    services.create(&PostParams::default(), &service).await.unwrap();
+    let decoded = world.row().decoded_bytes;
+    assert!(decoded > 0);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(world.row().decoded_bytes, decoded);
+    let advice = "give services a smaller strategy, or raise --cache-budget-for";
+    assert_eq!(world.notes.times_told(advice), 1);
+    let rows = world.router.snapshot().kinds;
+    let bounds: Vec<_> = rows.iter().filter_map(|row| Some((row.kind, row.budget?))).collect();
+    assert_eq!(bounds, [(Kind::Service, 1), (Kind::ConfigMap, 1 << 20)]);
 }

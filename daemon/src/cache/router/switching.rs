@@ -21,7 +21,7 @@ use neo4j_operator_shared::{
 use serde_json::json;
 
 use super::*;
-use crate::cache::ConfigMapView;
+use crate::cache::{ConfigMapView, Over};
 use crate::queue::Verdict;
 
 /// Notes what it is told.
@@ -45,8 +45,8 @@ impl CacheObserver for Notes {
             .unwrap()
             .push(format!("{kind} {} {objects}", result.as_str()));
     }
-    fn over_budget(&self, _bytes: u64, _budget: u64, kind: Kind, _of_kind: u64) {
-        self.lines.lock().unwrap().push(format!("{kind} over budget"));
+    fn over_budget(&self, over: &Over) {
+        self.lines.lock().unwrap().push(over.advice());
     }
     fn room(&self) -> Option<u64> {
         *self.room.lock().unwrap()
@@ -63,10 +63,14 @@ impl Notes {
     pub(super) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }
+
+    pub(super) fn times_told(&self, line: &str) -> usize {
+        self.lines().iter().filter(|told| *told == line).count()
+    }
 }
 
 pub(super) struct World {
-    server: Server,
+    pub(super) server: Server,
     maps: Api<ConfigMap>,
     pub(super) router: Router,
     queue: Queue,
@@ -332,6 +336,39 @@ async fn a_broken_goal_brings_the_old_strategy_back_if_asked_to() {
         history[1].reason.as_deref().unwrap().contains("hit rate"),
         "{history:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_that_is_newly_broken_brings_the_old_strategy_back() {
+    let world = World::with(Settings {
+        strategy: Strategy::Selective,
+        budgets: Budgets {
+            total: Some(1),
+            kinds: [(Kind::ConfigMap, 10_000)].into(),
+        },
+        ..Settings::default()
+    })
+    .await;
+    for number in 0..100 {
+        world.create(&format!("foreign-{number}"), false).await;
+    }
+    let back_from = async |strategy| {
+        let request = SwitchRequest {
+            rollback_after: Some(neo4j_operator_shared::Span(Duration::from_secs(60))),
+            ..World::request(strategy, None)
+        };
+        world.router.switch(&request, By::User).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        let history = world.router.history();
+        let reason = history.iter().find_map(|operation| operation.reason.clone());
+        (world.router.snapshot().strategy, reason)
+    };
+    // That all together take too much is no news.
+    assert_eq!(back_from(Strategy::Lazy).await, (Strategy::Lazy, None));
+    let (strategy, reason) = back_from(Strategy::Full).await;
+    assert_eq!(strategy, Strategy::Lazy);
+    let reason = reason.unwrap();
+    assert!(reason.starts_with("goes back: configmaps take "), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]
