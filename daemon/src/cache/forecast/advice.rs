@@ -68,6 +68,7 @@ fn counted(objects: u64) -> String {
 pub(in crate::cache) fn bytes(bytes: f64) -> String {
     match bytes {
         small if small < 1000.0 => format!("{small:.0} B"),
+        few if few < 1e4 => format!("{:.1} kB", few / 1e3),
         some if some < 1e6 => format!("{:.0} kB", some / 1e3),
         many if many < 1e9 => format!("{:.1} MB", many / 1e6),
         most => format!("{:.1} GB", most / 1e9),
