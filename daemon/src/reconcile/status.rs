@@ -37,7 +37,7 @@ pub enum StatusWrite {
     Written,
     /// The server has it already.
     Equal,
-    /// The server speaks of a newer generation than this reconcile knew: nothing was written.
+    /// A status about a newer generation was written already: nothing was written.
     Stale,
 }
 
@@ -82,7 +82,9 @@ impl StatusWriter {
     ) -> Result<StatusWrite, EffectError> {
         let status = without_nulls(status);
         let current = without_nulls(target.current);
-        if generation(&current) > generation(&status) {
+        // Only what this process wrote is believed: a status that came with a restored object may speak of a generation
+        // that this object will not have for long.
+        if self.newest(target.uid) > generation(&status) {
             return Ok(StatusWrite::Stale);
         }
         let hash = manifest::hash(&status);
@@ -118,6 +120,12 @@ impl StatusWriter {
             last.insert(target.uid.to_owned(), entry);
         }
         Ok(StatusWrite::Written)
+    }
+
+    /// The generation that the last written status speaks of.
+    fn newest(&self, uid: &str) -> i64 {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.get(uid).map_or(0, |last| generation(&last.status))
     }
 
     /// Forgets a resource that is gone.
@@ -194,18 +202,29 @@ mod tests {
 
     #[tokio::test]
     async fn a_status_about_an_older_generation_is_not_written() {
+        let newer = json!({"phase": "Ready", "observedGeneration": 3});
+        let older = json!({"phase": "Pending", "observedGeneration": 2});
         let server = Scripted::default();
-        let current = json!({"phase": "Ready", "observedGeneration": 3});
+        server.answer(200, json!({"metadata": {"resourceVersion": "10"}, "status": newer}));
+        let (writer, requests) = (writer(&server), Requests::default());
+        let wrote = writer.write(target(&older), &newer, &requests).await.unwrap();
+        assert_eq!(wrote, StatusWrite::Written);
+        let wrote = writer.write(target(&newer), &older, &requests).await.unwrap();
+        assert_eq!(wrote, StatusWrite::Stale);
+        assert_eq!(server.seen().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_status_that_was_restored_with_its_object_does_not_stop_ours() {
+        let ours = json!({"phase": "Pending", "observedGeneration": 1});
+        let server = Scripted::default();
+        server.answer(200, json!({"metadata": {"resourceVersion": "10"}, "status": ours}));
+        let restored = json!({"phase": "Ready", "observedGeneration": 7});
         let wrote = writer(&server)
-            .write(
-                target(&current),
-                &json!({"phase": "Pending", "observedGeneration": 2}),
-                &Requests::default(),
-            )
+            .write(target(&restored), &ours, &Requests::default())
             .await
             .unwrap();
-        assert_eq!(wrote, StatusWrite::Stale);
-        assert!(server.seen().is_empty());
+        assert_eq!(wrote, StatusWrite::Written);
     }
 
     #[tokio::test]
