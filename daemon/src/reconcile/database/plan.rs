@@ -249,14 +249,18 @@ fn plan_new(input: Input<'_>, wanted: Option<Topology>) -> Plan {
 fn plan_existing(input: Input<'_>, wanted: Option<Topology>, database: &DatabaseView) -> Plan {
     let desired = input.desired;
     if !input.claimed && !desired.if_not_exists {
-        return only(State::refused(
-            "DatabaseCreationFailed",
-            EventReason::CreationFailed,
-            format!(
-                "database {:?} exists already, and spec.ifNotExists is false",
-                desired.name
-            ),
-        ));
+        return only(State {
+            // It may be dropped in Neo4j, of which no event tells.
+            terminal: false,
+            ..State::refused(
+                "DatabaseCreationFailed",
+                EventReason::CreationFailed,
+                format!(
+                    "database {:?} exists already, and spec.ifNotExists is false",
+                    desired.name
+                ),
+            )
+        });
     }
     let mut steps = Vec::new();
     let step = |action, reason: String| Step { action, reason };

@@ -417,6 +417,11 @@ async fn an_existing_database_is_taken_over_only_if_allowed() {
         ("Failed".into(), "False".into(), "DatabaseCreationFailed".into())
     );
     assert_eq!(world.events().await, ["CreationFailed"]);
+    let again = world.pass("d").await.unwrap();
+    assert!(
+        again.requeue.is_some(),
+        "no event tells that it was dropped in Neo4j: {again:?}"
+    );
     world.database("e", json!({"name": "neo4j"})).await;
     world.api().delete("d", &DeleteParams::default()).await.unwrap();
     world.settle("e").await;
