@@ -204,11 +204,40 @@ impl Executor {
                     .get(manifest.resource.kind, &manifest.namespace, &manifest.name, requests)
                     .await?;
                 // Gone again between the two requests: the next run creates it.
-                let object = found.ok_or(EffectError::Changed { what })?;
+                let object = found.ok_or(EffectError::Changed { what: what.clone() })?;
                 let live = Live::of(&object);
+                if live.belongs_to(&manifest.claim) && !live.deleting && lost_labels(manifest, &live) {
+                    self.label_again(manifest, &live, requests).await?;
+                    return Err(EffectError::Changed { what });
+                }
                 self.change(manifest, &live, Some(object), requests).await
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Gives an object of ours the labels back by which it is found, and leaves all else to a pass that sees it: what was
+    /// decided without it may not be applied to it (a StatefulSet would scale in unguarded).
+    async fn label_again(&self, manifest: &Manifest, live: &Live, requests: &Requests) -> Result<(), EffectError> {
+        self.may_write()?;
+        let what = manifest.label();
+        let body = json!({"metadata": {
+            "uid": live.uid,
+            "resourceVersion": live.resource_version,
+            "labels": manifest.body["metadata"]["labels"],
+        }});
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let request = Request::new(manifest.resource.collection(&manifest.namespace)).patch(
+            &manifest.name,
+            &params,
+            &Patch::Merge(&body),
+        );
+        match self.send("patch", manifest.resource, &what, request, requests).await {
+            Err(error) if lost_race(&error) => Err(EffectError::Changed { what }),
+            answer => answer.map(drop),
         }
     }
 
@@ -489,4 +518,10 @@ impl Executor {
                 }),
         }
     }
+}
+/// Whether a label that we declare is missing, or another.
+fn lost_labels(manifest: &Manifest, live: &Live) -> bool {
+    let declared = manifest.body["metadata"]["labels"].as_object().into_iter().flatten();
+    let mut declared = declared.filter_map(|(key, value)| Some((key, value.as_str()?)));
+    declared.any(|(key, value)| live.labels.get(key).is_none_or(|label| label != value))
 }

@@ -1,5 +1,6 @@
 //! What the reconciler remembers of each cluster between two passes: enough to leave an unchanged one alone, to
-//! notice the edits of others, and not to read a credential again that did not change. Losing it costs reads only.
+//! notice the edits of others, and not to read a credential again that did not change. Losing it costs reads, and the
+//! edits that others made meanwhile are only noticed where they touched what is compared with what was applied.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -184,7 +184,7 @@ impl Pass<'_> {
         }
         run.phase(Phase::Apply);
         let acted = act::perform(self.context, &plan, run).await;
-        remember(&mut memo, &children, acted.marks.iter().cloned());
+        remember(&mut memo, &children, &plan, acted.marks.iter().cloned());
         if let (Some(child), false) = (&children.operator_auth, access.fresh) {
             memo.credential = Some((child.live.resource_version.clone(), access.credential.clone()));
         }
@@ -385,10 +385,18 @@ impl Pass<'_> {
     }
 }
 
-/// Takes the marks of objects that nobody but us touched as the ones to compare with; our own writes win.
-fn remember(memo: &mut Memo, children: &Children, written: impl Iterator<Item = ((Kind, String), String)>) {
+/// Takes the marks of objects that are as they should be as the ones to compare with, and those of our own writes. What was to
+/// be written and was not keeps its mark, so that the next pass still sees that somebody changed it.
+fn remember(
+    memo: &mut Memo,
+    children: &Children,
+    plan: &plan::Plan,
+    written: impl Iterator<Item = ((Kind, String), String)>,
+) {
     let mut put = |kind: Kind, name: &str, child: &Child| {
-        memo.marks.insert((kind, name.to_owned()), child.mark.clone());
+        if !plan.is_pending(kind, name) {
+            memo.marks.insert((kind, name.to_owned()), child.mark.clone());
+        }
     };
     for ((kind, name), child) in &children.objects {
         put(*kind, name, child);

@@ -33,9 +33,21 @@ pub struct Plan {
     pub levels: Vec<Vec<Action>>,
     /// Fields whose change is held, in words.
     pub held: Vec<String>,
+    /// Whether the template is: then neither the StatefulSets nor their ConfigMap are written.
+    pub template_held: bool,
 }
 
 impl Plan {
+    /// Whether an object is to be written, or would be but for a held template.
+    pub fn is_pending(&self, kind: Kind, name: &str) -> bool {
+        let held = self.template_held && matches!(kind, Kind::StatefulSet | Kind::ConfigMap);
+        let mut effects = self.actions().map(|action| &action.effect);
+        held || effects.any(|effect| match effect {
+            Effect::Ensure { manifest, .. } => manifest.resource.kind == kind && manifest.name == name,
+            Effect::Delete { .. } => false,
+        })
+    }
+
     /// Every action in order.
     pub fn actions(&self) -> impl Iterator<Item = &Action> {
         self.levels.iter().flatten()
@@ -179,6 +191,7 @@ pub fn plan(
     Plan {
         levels: levels.collect(),
         held,
+        template_held,
     }
 }
 

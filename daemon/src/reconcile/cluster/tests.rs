@@ -38,6 +38,7 @@ const PASSWORD: &str = "correct-horse";
 const GENEROUS: Duration = Duration::from_secs(600);
 
 mod edition;
+mod healing;
 mod replacing;
 
 /// Reaches the modelled servers by the addresses of their pods, without sockets.
