@@ -33,7 +33,7 @@ pub struct Plan {
     pub levels: Vec<Vec<Action>>,
     /// Fields whose change is held, in words.
     pub held: Vec<String>,
-    /// Whether the template is: then neither the StatefulSets nor their ConfigMap are written.
+    /// Whether the template is: then neither the StatefulSets nor their ConfigMap are changed.
     pub template_held: bool,
 }
 
@@ -163,7 +163,9 @@ pub fn plan(
     if children.operator_auth.is_none() {
         first.extend(rendered.operator_auth.iter().map(create));
     }
-    if !template_held {
+    // Held is a change of what is there. Without any, no pod could start again.
+    let config_map = (Kind::ConfigMap, rendered.config_map.name.clone());
+    if !template_held || !children.objects.contains_key(&config_map) {
         first.extend(ensure(&rendered.config_map));
     }
     // Beside what pods are waiting for: a Service that gets an address takes the server longest, and no pod needs it.

@@ -38,6 +38,33 @@ async fn an_edit_whose_repair_failed_is_repaired_by_the_next_pass() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_deleted_comes_back_while_a_change_is_held() {
+    within(Box::pin(async {
+        let world = formed().await;
+        let pods = async || {
+            let pods = world.api::<Pod>().list(&ListParams::default()).await.unwrap();
+            pods.iter().map(|pod| pod.uid().unwrap()).collect::<Vec<_>>()
+        };
+        let before = pods().await;
+        world.change(json!({"storage": {"size": "2Gi"}})).await;
+        world.pass().await.unwrap();
+        assert_eq!(condition(&world.status().await, "Progressing").1, "ChangeHeld");
+        let maps = world.api::<ConfigMap>();
+        maps.delete("graph-config", &DeleteParams::default()).await.unwrap();
+        world.pass().await.unwrap();
+        assert!(maps.get_opt("graph-config").await.unwrap().is_some());
+        assert_eq!(pods().await, before);
+        let claims = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await;
+        let sizes = claims.unwrap().items.into_iter().map(|claim| {
+            let requests = claim.spec.unwrap().resources.unwrap().requests.unwrap();
+            requests["storage"].0.clone()
+        });
+        assert_eq!(sizes.collect::<Vec<_>>(), ["1Gi"; 3]);
+    }))
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_set_that_lost_its_label_is_found_again_before_anything_is_decided_about_it() {
     within(Box::pin(async {
         let world = formed().await;
