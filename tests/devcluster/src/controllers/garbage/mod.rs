@@ -51,7 +51,16 @@ impl Garbage {
                     Some(uid) if now.metadata.uid.as_deref() != Some(uid) => graph.remove(uid),
                     _ => BTreeSet::new(),
                 };
-                affected.extend(graph.insert(Node::of(name, Key::of(*now), &now.metadata)));
+                // Of two changes told at the same time the later may be heard first: what counts is what the copy has.
+                let (key, uid) = (Key::of(*now), now.metadata.uid.as_deref().unwrap_or_default());
+                match kind
+                    .view
+                    .get(&key)
+                    .filter(|known| known.metadata.uid.as_deref() == Some(uid))
+                {
+                    Some(known) => affected.extend(graph.insert(Node::of(name, key, &known.metadata))),
+                    None => affected.extend(graph.remove(uid)),
+                }
                 affected
             }
             Change::Deleted(last) => self.graph().remove(last.metadata.uid.as_deref().unwrap_or_default()),

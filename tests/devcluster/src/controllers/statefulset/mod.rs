@@ -222,6 +222,14 @@ impl Controller {
                     .as_ref()
                     .is_some_and(|spec| meta::selects(&spec.selector, pod.metadata.labels.as_ref()))
         });
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        // They may be orphans because the set is being deleted, of which we have not heard yet.
+        let now = self.sets.fetch(&Key::of(set)).await?;
+        if now.is_none_or(|now| meta::is_deleting(&*now) || meta::uid(&*now) != meta::uid(set)) {
+            return Ok(());
+        }
         for pod in orphans {
             let mut owners = pod.metadata.owner_references.clone().unwrap_or_default();
             owners.push(meta::controlled_by(set));
