@@ -182,7 +182,12 @@ impl Peer {
         let resolver = EndpointResolver::PodIp {
             cluster_domain: "cluster.local".into(),
         };
-        let registry = Registry::new(Arc::new(Neo4rsDriver), resolver, Limits::default());
+        // How long a connection takes is no promise of these tests.
+        let limits = Limits {
+            acquire: PATIENCE,
+            ..Limits::default()
+        };
+        let registry = Registry::new(Arc::new(Neo4rsDriver), resolver, limits);
         let client = registry.cluster(self.target()).for_reconcile("r-1");
         (registry, client)
     }

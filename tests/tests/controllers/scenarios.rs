@@ -355,6 +355,11 @@ async fn left(place: &Place) -> Vec<String> {
 async fn orphaned(place: Place) -> Value {
     let owner: ConfigMap = place.create(json!({"metadata": {"name": "owner"}})).await;
     place.create::<Secret>(owned("child", &owner)).await;
+    // Once a later Secret is collected, the collector has seen the child.
+    let mut canary = owned("canary", &owner);
+    canary["metadata"]["ownerReferences"][0]["uid"] = json!("00000000-0000-4000-8000-000000000000");
+    place.create::<Secret>(canary).await;
+    place.gone::<Secret>("canary").await;
     let params = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Orphan),
         ..DeleteParams::default()

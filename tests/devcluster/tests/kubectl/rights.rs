@@ -1,6 +1,13 @@
 //! Rights, tokens and a drain: much of it in protobuf, which kubectl insists on there.
 
-use super::Kubectl;
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
+use neo4j_devcluster::controllers::plain::FAULT_ANNOTATION;
+
+use super::{Kubectl, text};
 
 const BUDGETED: &str = "
 apiVersion: apps/v1
@@ -10,6 +17,7 @@ spec:
   serviceName: s
   replicas: 2
   podManagementPolicy: Parallel
+  updateStrategy: {type: OnDelete}
   selector: {matchLabels: {a: b}}
   template:
     metadata: {labels: {a: b}}
@@ -72,14 +80,36 @@ pub(crate) fn session(kubectl: &Kubectl) {
     );
 
     kubectl.ok(&["apply", "-f", "budgeted.yaml"]);
-    kubectl.ok(&["rollout", "status", "statefulset/db", "-n", "shop", "--timeout=30s"]);
+    let ready = "--for=jsonpath={.status.readyReplicas}=2";
+    kubectl.ok(&["wait", "statefulset/db", "-n", "shop", ready, "--timeout=30s"]);
     let allows = "--for=jsonpath={.status.disruptionsAllowed}=1";
     kubectl.ok(&["wait", "pdb/db", "-n", "shop", allows, "--timeout=30s"]);
-    let drained = kubectl.run(&["drain", "devcluster", "--timeout=60s"]);
-    let said = [drained.stdout.as_slice(), b"\n", &drained.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(drained.status.success(), "{said}");
-    // The second pod had to wait until the first was back.
-    assert_eq!(said.matches("evicted\n").count(), 2, "{said}");
-    assert!(said.contains("would violate the pod's disruption budget"), "{said}");
+    drain(kubectl);
+}
+
+/// The pod that takes the place of the first one does not get ready until the second was refused to go.
+fn drain(kubectl: &Kubectl) {
+    let hang = |fault: &str| {
+        let annotations =
+            format!(r#"{{"spec":{{"template":{{"metadata":{{"annotations":{{"{FAULT_ANNOTATION}":{fault}}}}}}}}}}}"#);
+        kubectl.ok(&["patch", "sts/db", "-n", "shop", "--type=merge", "-p", &annotations]);
+    };
+    hang(r#""hang""#);
+    let mut command = kubectl.command(&["drain", "devcluster", "--timeout=180s"]);
+    let mut drain = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(drain.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let refused = stderr.find(|line| line.contains("would violate the pod's disruption budget"));
+    assert!(refused.is_some(), "nothing held the second pod");
+    let hanging = format!(
+        "-o=jsonpath={{.items[?(@.metadata.annotations.{}==\"hang\")].metadata.name}}",
+        FAULT_ANNOTATION.replace('.', "\\.")
+    );
+    let name = kubectl.until(&["get", "pods", "-n", "shop", &hanging], |name| !name.is_empty());
+    hang("null");
+    kubectl.ok(&["delete", "pod", "-n", "shop", "--wait=false", name.trim()]);
+    // Both are read to their end, or kubectl could wait for us.
+    let rest: Vec<_> = stderr.collect();
+    let drained = drain.wait_with_output().unwrap();
+    assert!(drained.status.success(), "{rest:#?}");
+    assert_eq!(text(&drained.stdout).matches("evicted\n").count(), 2, "{rest:#?}");
 }

@@ -55,6 +55,20 @@ async fn served(s: &mut Session, path: &str, code: u16) {
     s.until_quietly(path, |a| a.code == code).await;
 }
 
+/// Waits until the versions are listed: a real server fills its discovery apart from what it serves.
+async fn discovered(s: &mut Session, versions: &[&str]) {
+    let group = group(s);
+    for version in versions {
+        s.until_quietly(&format!("/apis/{group}/{version}"), |a| a.code == 200)
+            .await;
+    }
+    s.until_quietly(&format!("/apis/{group}"), |a| {
+        let listed = a.body["versions"].as_array().map_or(0, Vec::len);
+        listed == versions.len()
+    })
+    .await;
+}
+
 fn thing(s: &Session, name: &str, spec: Value) -> Value {
     json!({"apiVersion": format!("{}/v1", group(s)), "kind": "Thing", "metadata": {"name": name}, "spec": spec})
 }
@@ -64,6 +78,7 @@ async fn d47_definition_is_established(s: &mut Session) {
     served(s, &things, 200).await;
     s.get(&path).await.is(200);
     s.get(&things).await.is(200);
+    discovered(s, &["v1"]).await;
     s.get(&format!("/apis/{}", group(s))).await.is(200);
     s.get(&format!("/apis/{}/v1", group(s))).await.is(200);
 }
@@ -237,6 +252,7 @@ async fn d47_two_versions(s: &mut Session) {
     s.get(&format!("{v2}/t")).await.is(200);
     s.merge(&format!("{v2}/t"), json!({"spec": {"n": 2}})).await.is(200);
     s.get(&v1).await.is(200);
+    discovered(s, &["v1", "v2beta1"]).await;
     s.get(&format!("/apis/{group}")).await.is(200);
 }
 

@@ -16,6 +16,9 @@ cases![
     d20_namespace_is_drained,
 ];
 
+/// A uid that nothing has.
+const ABSENT: &str = "00000000-0000-4000-8000-000000000000";
+
 fn owned(name: &str, owners: &[(&str, &str, bool)]) -> Value {
     let owner = |(name, uid, block): &(&str, &str, bool)| {
         let mut owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": uid});
@@ -32,6 +35,14 @@ async fn owner(s: &mut Session, name: &str) -> String {
         .await
         .is(201)
         .uid()
+}
+
+/// Owner and child are known by two watches: of a child that it has not seen the collector does not take the owner away. Once it has
+/// collected a later Secret it has seen the earlier ones.
+async fn collector_knows_secrets(s: &mut Session) {
+    let canary = owned("canary", &[("o", ABSENT, false)]);
+    assert_eq!(s.quiet_post("secrets", &canary).await.code, 201);
+    s.until_quietly("secrets/canary", gone).await;
 }
 
 fn gone(answer: &Answer) -> bool {
@@ -64,6 +75,7 @@ async fn d24_foreground_without_block(s: &mut Session) {
 async fn d24_orphan(s: &mut Session) {
     let uid = owner(s, "o").await;
     s.post("secrets", owned("child", &[("o", &uid, true)])).await.is(201);
+    collector_knows_secrets(s).await;
     s.delete("configmaps/o", json!({"propagationPolicy": "Orphan"}))
         .await
         .is(200);
@@ -75,12 +87,7 @@ async fn d24_orphan(s: &mut Session) {
 }
 
 async fn d24_absent_owner(s: &mut Session) {
-    s.post(
-        "secrets",
-        owned("child", &[("o", "00000000-0000-4000-8000-000000000000", false)]),
-    )
-    .await
-    .is(201);
+    s.post("secrets", owned("child", &[("o", ABSENT, false)])).await.is(201);
     s.until("secrets/child", gone).await;
 }
 
