@@ -97,12 +97,25 @@ pub struct View<K: Resource> {
     synced: watch::Sender<bool>,
 }
 
+/// Where an object comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The answer to a write of ours.
+    Own,
+    /// A list.
+    List,
+    /// An event of the watch.
+    Watch,
+}
+
 struct Copy<K> {
     objects: BTreeMap<Key, Arc<K>>,
     /// uids that we know to be deleted though the watch has not said so yet.
     gone: BTreeSet<String>,
     /// How far the watch has come, as a resource version: what is not here and was written before is deleted.
     reached: u64,
+    /// The latest version that a list has shown: once it is read to its end the watch goes on from there or later.
+    lists: u64,
     /// While a list is being read: keys it has shown, and keys written meanwhile (which it may not know yet).
     listed: Option<BTreeSet<Key>>,
     written: BTreeSet<Key>,
@@ -133,6 +146,7 @@ where
                 objects: BTreeMap::new(),
                 gone: BTreeSet::new(),
                 reached: 0,
+                lists: 0,
                 listed: None,
                 written: BTreeSet::new(),
             }),
@@ -195,11 +209,12 @@ where
     }
 
     /// Takes an object into the copy unless the copy knows better.
-    fn take_in(&self, object: K, own_write: bool) {
+    fn take_in(&self, object: K, from: Origin) {
         let key = Key::of(&object);
         let object = Arc::new(object);
         let before = {
             let mut copy = self.copy();
+            let own_write = from == Origin::Own;
             if let Some(listed) = &mut copy.listed {
                 if own_write {
                     copy.written.insert(key.clone());
@@ -207,12 +222,18 @@ where
                     listed.insert(key.clone());
                 }
             }
+            let at = version(&*object).unwrap_or(0);
+            match from {
+                Origin::Own => {}
+                Origin::List => copy.lists = copy.lists.max(at),
+                Origin::Watch => copy.reached = copy.reached.max(at),
+            }
             if object.meta().uid.as_ref().is_some_and(|uid| copy.gone.contains(uid)) {
                 return;
             }
             let known = copy.objects.get(&key);
             // The answer to a write may come later than the watch tells that the object is deleted.
-            let late = || own_write && version(&*object).is_some_and(|version| version <= copy.reached);
+            let late = || own_write && at <= copy.reached;
             if known.map_or_else(late, |known| is_known(&**known, &*object)) {
                 return;
             }
@@ -264,6 +285,7 @@ where
             let listed = copy.listed.take().unwrap_or_default();
             let written = std::mem::take(&mut copy.written);
             copy.gone.clear();
+            copy.reached = copy.reached.max(copy.lists);
             copy.objects
                 .iter()
                 .filter(|(key, _)| !listed.contains(*key) && !written.contains(*key))
@@ -329,12 +351,8 @@ where
                     failures = 0;
                     match event {
                         watcher::Event::Init => self.begin_list(),
-                        // The objects of a list come in the order of their names: none tells how far the list goes.
-                        watcher::Event::InitApply(object) => self.take_in(object, false),
-                        watcher::Event::Apply(object) => {
-                            self.reach(&object);
-                            self.take_in(object, false);
-                        }
+                        watcher::Event::InitApply(object) => self.take_in(object, Origin::List),
+                        watcher::Event::Apply(object) => self.take_in(object, Origin::Watch),
                         watcher::Event::InitDone => {
                             self.end_list();
                             worked = true;
@@ -376,7 +394,7 @@ where
         };
         let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
         let created = self.send(self.requests(&namespace).create(&params, body)).await?;
-        self.take_in(created.clone(), true);
+        self.take_in(created.clone(), Origin::Own);
         Ok(Arc::new(created))
     }
 
@@ -414,7 +432,7 @@ where
             self.requests(&key.namespace)
                 .patch_subresource("status", &key.name, &by_us(), &Patch::Merge(&body));
         let merged = self.send(request).await?;
-        self.take_in(merged, true);
+        self.take_in(merged, Origin::Own);
         Ok(())
     }
 
@@ -454,7 +472,7 @@ where
                     && object.meta().deletion_timestamp.is_some()
                     && how.grace_seconds != Some(0)
                 {
-                    self.take_in(object, true);
+                    self.take_in(object, Origin::Own);
                 }
                 Ok(())
             }
@@ -473,7 +491,7 @@ where
         if meta.deletion_timestamp.is_some() && no_grace && meta.finalizers.as_ref().is_none_or(Vec::is_empty) {
             self.take_out(key, meta.uid.clone().as_deref(), true);
         } else {
-            self.take_in(merged, true);
+            self.take_in(merged, Origin::Own);
         }
     }
 }
