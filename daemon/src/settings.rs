@@ -40,7 +40,7 @@ pub struct Settings {
     #[arg(long, env = "NEO4J_OPERATOR_CACHE_BUDGET", value_name = "SIZE", value_parser = cache_size)]
     pub cache_budget: Option<u64>,
 
-    /// Bytes that the cache of one kind may take, such as pods=16Mi; may be repeated
+    /// Bytes that the cache of one kind may take, such as pods=16Mi; kept as that of all is; may be repeated
     #[arg(long, env = "NEO4J_OPERATOR_CACHE_BUDGET_FOR", value_name = "KIND=SIZE", value_delimiter = ',', value_parser = budget_for)]
     pub cache_budget_for: Vec<(Kind, u64)>,
 
@@ -295,6 +295,30 @@ impl Settings {
                 ),
             ));
         }
+        let kinds = [
+            (
+                "--cache-strategy-for",
+                self.cache_strategy_for
+                    .iter()
+                    .map(|(kind, _)| *kind)
+                    .collect::<Vec<_>>(),
+            ),
+            (
+                "--cache-selector",
+                self.cache_selector.iter().map(|(kind, _)| *kind).collect(),
+            ),
+            (
+                "--cache-budget-for",
+                self.cache_budget_for.iter().map(|(kind, _)| *kind).collect(),
+            ),
+        ];
+        for (flag, kinds) in kinds {
+            let twice = kinds.iter().enumerate().find(|(at, kind)| kinds[..*at].contains(kind));
+            if let Some((_, kind)) = twice {
+                let message = format!("{flag} is given twice for {kind}: which is meant? Leave one out");
+                return Err(Self::command().error(clap::error::ErrorKind::ValueValidation, message));
+            }
+        }
         Ok(())
     }
 
@@ -397,6 +421,19 @@ mod tests {
         assert!(!read(&["--enable-batch-operations=0"]).unwrap().enable_batch_operations);
         let error = read(&["--read-only=maybe"]).unwrap_err();
         assert!(error.contains("true, false, 1 or 0"), "{error}");
+    }
+
+    #[test]
+    fn a_kind_is_named_once() {
+        for (flag, values) in [
+            ("--cache-strategy-for", "pods=none,pods=full"),
+            ("--cache-selector", "pods=a=b;pods=c=d"),
+            ("--cache-budget-for", "pods=1Mi,services=1Mi,pods=2Mi"),
+        ] {
+            let error = read(&[flag, values]).unwrap_err();
+            assert!(error.contains(flag) && error.contains("twice for pods"), "{error}");
+        }
+        assert!(read(&["--cache-budget-for", "pods=1Mi", "--cache-budget-for", "services=1Mi"]).is_ok());
     }
 
     #[test]

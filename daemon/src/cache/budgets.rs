@@ -26,7 +26,7 @@ pub struct Over {
     pub bytes: u64,
     /// Bytes that may be.
     pub budget: u64,
-    /// The kind that takes most of them, and how many.
+    /// The kind that takes most of them, of those that can be kept smaller, and how many.
     pub largest: (Kind, u64),
 }
 
@@ -50,7 +50,9 @@ impl Budgets {
         });
         let bytes = sizes.iter().map(|(_, bytes)| bytes).sum();
         let total = self.total.filter(|budget| bytes > *budget);
-        let largest = sizes.iter().copied().max_by_key(|(_, bytes)| *bytes);
+        // Custom resources are always kept: there is nothing to be done about them.
+        let rank = |size: &&(Kind, u64)| (!Kind::PRIMARY.contains(&size.0), size.1);
+        let largest = sizes.iter().max_by_key(rank).copied();
         let all = total.zip(largest).map(|(budget, largest)| Over {
             of: None,
             bytes,
@@ -111,6 +113,8 @@ mod tests {
             ["the cache takes 42.0 MB of its budget of 30.0 MB, services 22.0 MB of it"]
         );
         assert_eq!(over(31_000_000, 1).len(), 2);
+        let with_custom = budgets.over(&[(Kind::Neo4jBackup, 40_000_000), (Kind::Service, 1)]);
+        assert_eq!(with_custom[0].largest, (Kind::Service, 1));
         assert_eq!(Budgets::default().over(&[(Kind::Pod, u64::MAX)]), []);
     }
 

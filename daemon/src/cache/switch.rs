@@ -189,6 +189,15 @@ impl Switcher {
         self.budgets.over(&sizes.collect::<Vec<_>>())
     }
 
+    /// Those that are not kept even without what was decoded for reads, which is dropped where a bound is broken.
+    fn over_for_good(&self) -> Vec<Over> {
+        let sizes = self.sources.iter().map(|(kind, source)| {
+            let (bytes, decoded) = source.bytes();
+            (*kind, bytes.saturating_sub(decoded))
+        });
+        self.budgets.over(&sizes.collect::<Vec<_>>())
+    }
+
     /// What is, in the quantities of a forecast.
     pub(super) fn measured(&self) -> Measured {
         let recent = self.sources.iter().map(|(_, source)| source.counts().recent());
@@ -416,7 +425,7 @@ impl Switcher {
             cancel,
             rollback: plan.rollback,
             measured,
-            over: self.over_budgets().iter().map(|over| over.of).collect(),
+            over: self.over_for_good().iter().map(|over| over.of).collect(),
         };
         let switcher = Arc::clone(self);
         self.tasks.spawn(async move { switcher.run(change).await });
@@ -548,8 +557,9 @@ impl Switcher {
         let over = if self.observer.room() == Some(0) {
             Some("the memory is over its limit".to_owned())
         } else {
-            let mut over = self.over_budgets().into_iter();
-            over.find(|over| !change.over.contains(&over.of))
+            let concerns = |kind| change.kinds.iter().any(|(changed, ..)| *changed == kind);
+            let mut over = self.over_for_good().into_iter();
+            over.find(|over| over.of.is_none_or(concerns) && !change.over.contains(&over.of))
                 .map(|over| over.to_string())
         };
         let since = self.counted().since(swapped);

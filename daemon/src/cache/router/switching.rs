@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams, PostParams},
@@ -344,7 +344,7 @@ async fn a_budget_that_is_newly_broken_brings_the_old_strategy_back() {
         strategy: Strategy::Selective,
         budgets: Budgets {
             total: Some(1),
-            kinds: [(Kind::ConfigMap, 10_000)].into(),
+            kinds: [(Kind::ConfigMap, 10_000), (Kind::Service, 300)].into(),
         },
         ..Settings::default()
     })
@@ -365,6 +365,27 @@ async fn a_budget_that_is_newly_broken_brings_the_old_strategy_back() {
     };
     // That all together take too much is no news.
     assert_eq!(back_from(Strategy::Lazy).await, (Strategy::Lazy, None));
+    // Nor that another kind has grown beyond its bound meanwhile.
+    let pods = World::request(Strategy::Full, Some(&[Kind::Pod]));
+    let pods = SwitchRequest {
+        rollback_after: Some(neo4j_operator_shared::Span(Duration::from_secs(60))),
+        ..pods
+    };
+    world.router.switch(&pods, By::User).await.unwrap();
+    let services: Api<Service> = Api::namespaced(world.server.client("default"), "default");
+    for name in ["a", "b", "c"] {
+        let labels = json!({"app.kubernetes.io/managed-by": "neo4j-operator"});
+        let service = json!({"metadata": {"name": name, "labels": labels}, "spec": {"ports": [{"port": 1}]}});
+        let service = serde_json::from_value(service).unwrap();
+        services.create(&PostParams::default(), &service).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    let over = world.router.snapshot().kinds;
+    assert!(
+        over.iter().any(|row| row.kind == Kind::Service && row.bytes > 300),
+        "{over:?}"
+    );
+    assert_eq!(world.router.history()[0].reason, None);
     let (strategy, reason) = back_from(Strategy::Full).await;
     assert_eq!(strategy, Strategy::Lazy);
     let reason = reason.unwrap();
