@@ -70,6 +70,12 @@ pub enum EffectError {
         /// Kind, namespace and name.
         what: String,
     },
+    /// The object is ours, and somebody takes away the labels by which it is found.
+    #[error("{what} does not keep its labels: somebody else, such as an admission webhook, takes them away")]
+    Unlabelled {
+        /// Kind, namespace and name.
+        what: String,
+    },
     /// The object is being deleted; it comes back once it is gone.
     #[error("{what} is being deleted")]
     Deleting {
@@ -111,7 +117,9 @@ impl EffectError {
     /// The category for metrics.
     pub fn category(&self) -> ErrorType {
         match self {
-            Self::NameConflict { .. } | Self::Changed { .. } | Self::Deleting { .. } => ErrorType::Conflict,
+            Self::NameConflict { .. } | Self::Changed { .. } | Self::Unlabelled { .. } | Self::Deleting { .. } => {
+                ErrorType::Conflict
+            }
             Self::NamespaceTerminating { .. } | Self::ReadOnly => ErrorType::Forbidden,
             Self::Timeout { .. } => ErrorType::Timeout,
             Self::Api { source, .. } => category(source),

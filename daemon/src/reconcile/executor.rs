@@ -206,8 +206,7 @@ impl Executor {
                 // Gone again between the two requests: the next run creates it.
                 let object = found.ok_or(EffectError::Changed { what: what.clone() })?;
                 let live = Live::of(&object);
-                if live.belongs_to(&manifest.claim) && !live.deleting && lost_labels(manifest, &live) {
-                    self.label_again(manifest, &live, requests).await?;
+                if self.label_again(manifest, &live, requests).await? {
                     return Err(EffectError::Changed { what });
                 }
                 self.change(manifest, &live, Some(object), requests).await
@@ -216,9 +215,33 @@ impl Executor {
         }
     }
 
+    /// Whether the object is there and ours, though our view does not show it; its labels are put back then.
+    ///
+    /// # Errors
+    /// [`EffectError::Unlabelled`] where they do not stay.
+    pub async fn found_again(&self, manifest: &Manifest, requests: &Requests) -> Result<bool, EffectError> {
+        let found = self
+            .get(manifest.resource.kind, &manifest.namespace, &manifest.name, requests)
+            .await?;
+        let Some(live) = found.as_ref().map(Live::of) else {
+            return Ok(false);
+        };
+        if self.label_again(manifest, &live, requests).await? {
+            return Ok(true);
+        }
+        if live.belongs_to(&manifest.claim) && lost_labels(manifest, &live) {
+            let what = manifest.label();
+            return Err(EffectError::Unlabelled { what });
+        }
+        Ok(false)
+    }
+
     /// Gives an object of ours the labels back by which it is found, and leaves all else to a pass that sees it: what was
-    /// decided without it may not be applied to it (a StatefulSet would scale in unguarded).
-    async fn label_again(&self, manifest: &Manifest, live: &Live, requests: &Requests) -> Result<(), EffectError> {
+    /// decided without it may not be applied to it. False where it has them, is not ours, or does not keep them.
+    async fn label_again(&self, manifest: &Manifest, live: &Live, requests: &Requests) -> Result<bool, EffectError> {
+        if !live.belongs_to(&manifest.claim) || live.deleting || !lost_labels(manifest, live) {
+            return Ok(false);
+        }
         self.may_write()?;
         let what = manifest.label();
         let body = json!({"metadata": {
@@ -237,7 +260,7 @@ impl Executor {
         );
         match self.send("patch", manifest.resource, &what, request, requests).await {
             Err(error) if lost_race(&error) => Err(EffectError::Changed { what }),
-            answer => answer.map(drop),
+            answer => Ok(!lost_labels(manifest, &Live::of(&answer?))),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::{
     reconcile::{
         Context, Failure, Key, MANAGER, Requests, Subject,
         cluster::{RECONCILE, desired::Desired, names::CLUSTER},
+        status::believable,
     },
 };
 
@@ -48,7 +49,7 @@ impl Resource {
         let raw_status = context
             .status
             .latest(&meta.uid().to_string(), &meta.resource_version().to_string(), &seen);
-        let status = serde_json::from_value::<Option<Neo4jBackupStatus>>(raw_status.clone())
+        let status = serde_json::from_value::<Option<Neo4jBackupStatus>>(believable(&raw_status, meta.generation()))
             .ok()
             .flatten()
             .unwrap_or_default();

@@ -32,7 +32,9 @@ use neo4j_operator_shared::{Kind, reconciles::Outcome};
 use serde_json::Value;
 
 use self::memo::Memos;
-use super::{Context, Done, ErrorType, EventReason, Failure, Key, Reconciler, Run, StatusTarget, Subject};
+use super::{
+    Context, Done, ErrorType, EventReason, Failure, Key, Reconciler, Run, StatusTarget, Subject, status::believable,
+};
 use crate::cache::Custom;
 
 /// Annotation that pauses a cluster or only shows what would be done.
@@ -218,7 +220,7 @@ fn latest(context: &Context, custom: &Custom<Neo4jEnterpriseCluster>) -> (Neo4jE
         &custom.meta.resource_version().to_string(),
         &seen,
     );
-    let status = serde_json::from_value(raw.clone()).unwrap_or_default();
+    let status = serde_json::from_value(believable(&raw, custom.meta.generation())).unwrap_or_default();
     (status, raw)
 }
 

@@ -22,7 +22,7 @@ use super::{
     memo::{Converged, Memo},
     observe::{self, Bolt, Child, Children},
     phase_name, plan,
-    render::{self, Inputs},
+    render::{self, Inputs, Rendered},
     status::{self, Report},
     validate::{self, Refusal},
     write_status,
@@ -30,7 +30,8 @@ use super::{
 use crate::{
     cache::Custom,
     reconcile::{
-        Conditions, Context, Done, EventReason, Failure, Key, Phase, Run, Subject, conditions::Status, manifest,
+        Conditions, Context, Done, EffectError, EventReason, Failure, Key, Phase, Run, Subject, conditions::Status,
+        manifest,
     },
 };
 
@@ -183,6 +184,9 @@ impl Pass<'_> {
             return self.show(&plan, run).await;
         }
         run.phase(Phase::Apply);
+        if formed {
+            self.find_sets(&rendered, &children, run).await?;
+        }
         let acted = act::perform(self.context, &plan, run).await;
         remember(&mut memo, &children, &plan, acted.marks.iter().cloned());
         if let (Some(child), false) = (&children.operator_auth, access.fresh) {
@@ -375,6 +379,23 @@ impl Pass<'_> {
         cluster.phase = phase_name(status);
         cluster.plan = run.actions().to_vec();
         self.context.board.publish(cluster, self.now);
+    }
+
+    /// A StatefulSet that is not seen and yet there would be planned for as if nothing were there: its template and its
+    /// ConfigMap would not be held, and its servers not be counted. Asked past every cache; it ends the pass.
+    async fn find_sets(&self, rendered: &Rendered, children: &Children, run: &Run) -> Result<(), Failure> {
+        let unseen = rendered
+            .pools
+            .iter()
+            .filter(|pool| !children.sets.contains_key(&pool.role));
+        for pool in unseen {
+            let found = self.context.executor.found_again(&pool.manifest, run.requests());
+            if found.await? {
+                let what = pool.manifest.label();
+                return Err(EffectError::Changed { what }.into());
+            }
+        }
+        Ok(())
     }
 
     /// Says what changed.

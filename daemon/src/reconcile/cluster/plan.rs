@@ -1,7 +1,7 @@
 //! From what is wanted and what is there to what is written, with a reason for each: pure, no I/O.
 //!
 //! What cannot be done safely yet is held: fewer servers, another pod template for a cluster that runs, larger
-//! volumes. A held change writes nothing to the StatefulSet and its ConfigMap, for a pod that restarts by itself
+//! volumes. A held change changes nothing of the StatefulSet and its ConfigMap, for a pod that restarts by itself
 //! must find what it was started with.
 
 use std::collections::BTreeMap;
@@ -163,9 +163,10 @@ pub fn plan(
     if children.operator_auth.is_none() {
         first.extend(rendered.operator_auth.iter().map(create));
     }
-    // Held is a change of what is there. Without any, no pod could start again.
+    // The size of volumes is not in it, and once raised is held for ever: what is missing may come back.
+    let concerned = parts.iter().any(|part| *part != Part::Storage);
     let config_map = (Kind::ConfigMap, rendered.config_map.name.clone());
-    if !template_held || !children.objects.contains_key(&config_map) {
+    if !template_held || (!concerned && !children.objects.contains_key(&config_map)) {
         first.extend(ensure(&rendered.config_map));
     }
     // Beside what pods are waiting for: a Service that gets an address takes the server longest, and no pod needs it.

@@ -13,6 +13,7 @@ use crate::{
     neo4j::{BoltError, ClusterClient, DatabaseView, ServerRow, fold_databases},
     reconcile::{
         Context, Key, Requests, Subject,
+        status::believable,
         target::{self, TargetError},
     },
 };
@@ -40,7 +41,7 @@ impl Resource {
         let raw_status = context
             .status
             .latest(&meta.uid().to_string(), &meta.resource_version().to_string(), &seen);
-        let status = serde_json::from_value::<Option<Neo4jDatabaseStatus>>(raw_status.clone())
+        let status = serde_json::from_value::<Option<Neo4jDatabaseStatus>>(believable(&raw_status, meta.generation()))
             .ok()
             .flatten()
             .unwrap_or_default();

@@ -49,9 +49,20 @@ async fn pods_are_replaced_though_the_set_has_forgotten_their_revision() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         let forgotten = Patch::Merge(json!({"status": {"currentRevision": newest}}));
-        sets.patch_status("graph-server", &PatchParams::default(), &forgotten)
-            .await
-            .unwrap();
+        // What was under way in the controller may still write the old one.
+        let mut quiet = 0;
+        while quiet < 20 {
+            let status = sets.get("graph-server").await.unwrap().status.unwrap();
+            if status.current_revision.as_ref() == Some(&newest) {
+                quiet += 1;
+            } else {
+                quiet = 0;
+                sets.patch_status("graph-server", &PatchParams::default(), &forgotten)
+                    .await
+                    .unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         for _ in 0..60 {
             // A pod that has just crashed once more is left until the next pass.
             drop(world.pass().await);
