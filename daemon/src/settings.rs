@@ -250,6 +250,12 @@ fn budget_for(text: &str) -> Result<(Kind, u64), String> {
     Ok((cached_kind(kind)?, cache_size(size)?))
 }
 
+/// A kind that has more than one value.
+fn given_twice<T>(values: &[(Kind, T)]) -> Option<Kind> {
+    let mut kinds = values.iter().map(|(kind, _)| *kind).enumerate();
+    kinds.find_map(|(at, kind)| values[..at].iter().any(|(before, _)| *before == kind).then_some(kind))
+}
+
 /// One row of the table of settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -295,29 +301,14 @@ impl Settings {
                 ),
             ));
         }
-        let kinds = [
-            (
-                "--cache-strategy-for",
-                self.cache_strategy_for
-                    .iter()
-                    .map(|(kind, _)| *kind)
-                    .collect::<Vec<_>>(),
-            ),
-            (
-                "--cache-selector",
-                self.cache_selector.iter().map(|(kind, _)| *kind).collect(),
-            ),
-            (
-                "--cache-budget-for",
-                self.cache_budget_for.iter().map(|(kind, _)| *kind).collect(),
-            ),
+        let twice = [
+            ("--cache-strategy-for", given_twice(&self.cache_strategy_for)),
+            ("--cache-selector", given_twice(&self.cache_selector)),
+            ("--cache-budget-for", given_twice(&self.cache_budget_for)),
         ];
-        for (flag, kinds) in kinds {
-            let twice = kinds.iter().enumerate().find(|(at, kind)| kinds[..*at].contains(kind));
-            if let Some((_, kind)) = twice {
-                let message = format!("{flag} is given twice for {kind}: which is meant? Leave one out");
-                return Err(Self::command().error(clap::error::ErrorKind::ValueValidation, message));
-            }
+        if let Some((flag, kind)) = twice.into_iter().find_map(|(flag, kind)| Some((flag, kind?))) {
+            let message = format!("{flag} is given twice for {kind}: which is meant? Leave one out");
+            return Err(Self::command().error(clap::error::ErrorKind::ValueValidation, message));
         }
         Ok(())
     }

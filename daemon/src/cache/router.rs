@@ -488,11 +488,9 @@ impl Router {
     pub fn snapshot(&self) -> Cache {
         let watching = self.inner.watching.as_ref();
         let policy = watching.map(|watching| watching.switcher.policy()).unwrap_or_default();
-        let budgets = watching
-            .map(|watching| watching.switcher.budgets().clone())
-            .unwrap_or_default();
+        let budgets = watching.map(|watching| watching.switcher.budgets());
         let rows = self.inner.sources.iter().map(|(kind, source)| KindCache {
-            budget: budgets.of(*kind),
+            budget: budgets.and_then(|budgets| budgets.of(*kind)),
             ..source.row(policy.runs(*kind), policy.set(*kind).1)
         });
         let kinds: Vec<KindCache> = rows.collect();
@@ -501,7 +499,7 @@ impl Router {
             hit_rate: watching.and_then(|watching| watching.switcher.measured().hit_rate),
             objects: kinds.iter().map(|kind| kind.objects).sum(),
             bytes: kinds.iter().map(|kind| kind.bytes).sum(),
-            budget: budgets.total,
+            budget: budgets.and_then(|budgets| budgets.total),
             operation: watching.and_then(|watching| watching.switcher.operation()),
             kinds,
         }

@@ -3,7 +3,8 @@
 //! Every kind whose store has to change gets a second one, filled beside the first, two kinds at a time. When
 //! all are complete they are swapped in one go; if one does not get ready, none is, and nothing has changed.
 //! A change may be cancelled until then. After it, if the request says so, the goals are looked at once more
-//! when `rollbackAfter` is over, and one that is broken but was met before brings the old strategies back.
+//! when `rollbackAfter` is over, and one that is broken but was met before brings the old strategies back; so does
+//! memory over its limit, or a budget that the change broke.
 
 use std::{
     collections::BTreeSet,
@@ -35,62 +36,9 @@ use super::{
     source::AnySource,
 };
 
-/// Why a change is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Another one is under way.
-    #[error("the change {0} is under way: wait for it, or cancel it")]
-    Running(String),
-    /// The last one began a moment ago.
-    #[error("the last change began less than {} s ago: try again in {} s", .pause.as_secs(), .wait.as_secs() + 1)]
-    TooSoon {
-        /// Time between two changes.
-        pause: Duration,
-        /// What is left of it.
-        wait: Duration,
-    },
-    /// The request makes no sense.
-    #[error("{0}")]
-    Unfit(String),
-    /// It would take more memory than there is.
-    #[error("{0}")]
-    TooLarge(String),
-    /// There is no such change.
-    #[error("there is no change {0} that could be cancelled")]
-    Unknown(String),
-    /// It is over.
-    #[error("the change {id} can no longer be cancelled: {state}")]
-    Over {
-        /// Its id.
-        id: String,
-        /// What became of it.
-        state: &'static str,
-    },
-}
+mod rules;
 
-/// Bounds of changes.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How long one kind may take to get ready.
-    pub deadline: Duration,
-    /// Time between the beginnings of two requested changes.
-    pub pause: Duration,
-    /// Kinds that are filled at a time.
-    pub workers: usize,
-    /// Time after the swap until what came is compared with what was forecast.
-    pub compare_after: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            deadline: Duration::from_secs(60),
-            pause: Duration::from_secs(10),
-            workers: 2,
-            compare_after: record::AFTER,
-        }
-    }
-}
+pub use rules::{Limits, Refused};
 
 /// Changes strategies.
 pub(super) struct Switcher {
@@ -185,16 +133,19 @@ impl Switcher {
 
     /// Which bounds of the stores are not kept.
     pub(super) fn over_budgets(&self) -> Vec<Over> {
-        let sizes = self.sources.iter().map(|(kind, source)| (*kind, source.bytes().0));
-        self.budgets.over(&sizes.collect::<Vec<_>>())
+        self.over(|(bytes, _)| bytes)
     }
 
     /// Those that are not kept even without what was decoded for reads, which is dropped where a bound is broken.
     fn over_for_good(&self) -> Vec<Over> {
-        let sizes = self.sources.iter().map(|(kind, source)| {
-            let (bytes, decoded) = source.bytes();
-            (*kind, bytes.saturating_sub(decoded))
-        });
+        self.over(|(bytes, decoded)| bytes.saturating_sub(decoded))
+    }
+
+    fn over(&self, counted: impl Fn((u64, u64)) -> u64) -> Vec<Over> {
+        let sizes = self
+            .sources
+            .iter()
+            .map(|(kind, source)| (*kind, counted(source.bytes())));
         self.budgets.over(&sizes.collect::<Vec<_>>())
     }
 
@@ -552,7 +503,7 @@ impl Switcher {
         self.observer.switched(&operation, None);
     }
 
-    /// When the time is over: a goal that was met before and is broken since brings the old strategies back.
+    /// When the time is over: a goal or a budget that was met before and is broken since brings the old strategies back.
     fn look_back(self: &Arc<Self>, change: Change, swapped: Counted) {
         let over = if self.observer.room() == Some(0) {
             Some("the memory is over its limit".to_owned())

@@ -229,7 +229,7 @@ impl Executor {
         if self.label_again(manifest, &live, requests).await? {
             return Ok(true);
         }
-        if live.belongs_to(&manifest.claim) && lost_labels(manifest, &live) {
+        if live.belongs_to(&manifest.claim) && !live.deleting && lost_labels(manifest, &live) {
             let what = manifest.label();
             return Err(EffectError::Unlabelled { what });
         }
@@ -542,9 +542,13 @@ impl Executor {
         }
     }
 }
+
 /// Whether a label that we declare is missing, or another.
 fn lost_labels(manifest: &Manifest, live: &Live) -> bool {
     let declared = manifest.body["metadata"]["labels"].as_object().into_iter().flatten();
     let mut declared = declared.filter_map(|(key, value)| Some((key, value.as_str()?)));
     declared.any(|(key, value)| live.labels.get(key).is_none_or(|label| label != value))
 }
+
+#[cfg(test)]
+mod tests;
